@@ -1,0 +1,53 @@
+"""What flipkd says while it works. Everything goes to standard error, so that output can be piped."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+
+console = Console(stderr=True, highlight=False)
+
+
+def announce(what: str, choice: object, reason: str) -> None:
+    """Print one automatic choice with the reason for it.
+
+    Args:
+        what: The thing chosen, such as ``dtype``.
+        choice: What was chosen.
+        reason: Why, in a few words.
+    """
+    console.print(f"[bold]{escape(what)}[/bold]: {escape(str(choice))} [dim]({escape(reason)})[/dim]")
+
+
+def warn(message: str) -> None:
+    """Print a warning that does not stop the work."""
+    console.print(f"[yellow]warning:[/yellow] {escape(message)}")
+
+
+def progress_bar() -> Progress:
+    """A progress bar with count, time spent and time left, on standard error."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
+    """Yield `items` behind a progress bar.
+
+    Args:
+        items: What to go through.
+        description: The words beside the bar.
+        total: The number of items, where `items` has no length.
+    """
+    with progress_bar() as progress:
+        yield from progress.track(items, description=description, total=total)
