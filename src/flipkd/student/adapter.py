@@ -1,0 +1,124 @@
+"""Give a student a LoRA adapter, and read one back (PEFT does both)."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from flipkd.console import announce
+from flipkd.errors import FlipkdError
+from flipkd.student.model import Student
+from flipkd.student.sites import Pooling, choose_sites, is_linear
+from flipkd.student.template import Template
+from flipkd.student.view import layers_name
+
+AdaptLayers = int | Literal["all", "auto"]
+
+
+def first_adapted_layer(adapt_layers: AdaptLayers, layers: int, device: str) -> int:
+    """The index of the lowest layer that gets an adapter.
+
+    Args:
+        adapt_layers: How many of the top layers, `all`, or `auto`.
+        layers: How many the student has.
+        device: Full depth is the automatic choice on a GPU only.
+
+    Raises:
+        FlipkdError: If the number is not between 1 and `layers`.
+    """
+    if adapt_layers == "auto":
+        if device.startswith("cuda"):
+            announce("adapted layers", f"all {layers}", "a GPU affords full depth")
+            return 0
+        top = max(1, round(layers * 14 / 30))
+        announce("adapted layers", f"top {top} of {layers}", "on a CPU the frozen layers below are computed once")
+        return layers - top
+    if adapt_layers == "all":
+        return 0
+    if not 1 <= adapt_layers <= layers:
+        raise FlipkdError(f"--adapt-layers is {adapt_layers}; this student has {layers} layers.")
+    return layers - adapt_layers
+
+
+def add_adapter(
+    model: Any,
+    tokenizer: Any,
+    template: Template,
+    *,
+    adapt_layers: AdaptLayers,
+    rank: int,
+    alpha: float,
+    site_layer: int | None,
+    site_modules: list[str] | None,
+    pooling: Pooling,
+    seed: int,
+) -> Student:
+    """A fresh adapter on all linear modules of the top layers.
+
+    Args:
+        model: The base model, which is changed in place.
+        tokenizer: Its tokenizer.
+        template: The prompt as ids.
+        adapt_layers: How many of the top layers get one.
+        rank: r of LoRA, which is also the width of the vector at each site.
+        alpha: LoRA's scale, over r.
+        site_layer: See `choose_sites`.
+        site_modules: See `choose_sites`.
+        pooling: See `pool`.
+        seed: Seeds the draw of A, which happens here, before any trainer could seed it.
+    """
+    from peft import LoraConfig, get_peft_model
+    from transformers import set_seed
+
+    decoder = model.get_decoder()
+    name = layers_name(decoder)
+    layers = getattr(decoder, name)
+    first = first_adapted_layer(adapt_layers, len(layers), str(model.device))
+    sites = choose_sites(layers, first, site_layer, site_modules)
+    modules = sorted({path.rsplit(".", 1)[-1] for path, module in layers[-1].named_modules() if is_linear(module)})
+    set_seed(seed)
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=0.0,
+        target_modules=modules,
+        layers_to_transform=list(range(first, len(layers))),
+        layers_pattern=name,
+    )
+    adapted = get_peft_model(model, config)
+    student = Student(adapted, tokenizer, template, sites=sites, pooling=pooling, first_adapted=first)
+    trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in adapted.parameters())
+    announce("adapter", f"r = {rank}", f"{trained:,} of {total:,} parameters are trained, {trained / total:.2%}")
+    return student
+
+
+def load_adapter(
+    model: Any,
+    tokenizer: Any,
+    template: Template,
+    folder: Path,
+    *,
+    sites: tuple[str, ...],
+    pooling: Pooling,
+    first_adapted: int,
+    trainable: bool = False,
+) -> Student:
+    """Read the adapter in `folder` onto a base model.
+
+    Raises:
+        FlipkdError: If the weights do not fit the base, or nothing was loaded (every B is zero).
+    """
+    from peft import PeftModel
+
+    try:
+        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise FlipkdError(f"The adapter in {folder} does not fit the base model: {error}") from error
+    if not max(adapter_norms(adapted).values(), default=0.0) > 0.0:
+        raise FlipkdError(f"The adapter in {folder} loaded nothing: all its B matrices are zero.")
+    return Student(adapted, tokenizer, template, sites=sites, pooling=pooling, first_adapted=first_adapted)
+
+
+def adapter_norms(model: Any) -> dict[str, float]:
+    """The norm of each LoRA B, by parameter name; all zero means that nothing was trained or loaded."""
+    return {name: float(p.detach().norm()) for name, p in model.named_parameters() if ".lora_B." in name}

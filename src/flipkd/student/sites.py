@@ -1,0 +1,156 @@
+"""Where the encoder is read: the A outputs of LoRA at chosen modules (docs/method.md section 2)."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flipkd.console import announce
+from flipkd.errors import FlipkdError
+
+Pooling = Literal["mean", "last"]
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Whether LoRA adapts the module as a linear map (transformers' Conv1D is one, transposed)."""
+    from transformers.pytorch_utils import Conv1D
+
+    return isinstance(module, nn.Linear | Conv1D)
+
+
+def attention_inputs(layer: nn.Module) -> list[str]:
+    """The linear maps of a decoder layer's attention that read the layer's input: q, k, v or their fusion.
+
+    Attention modules register the output projection last, so it is the one left out.
+
+    Raises:
+        FlipkdError: If the layer has no attention with linear maps.
+    """
+    for name, child in layer.named_children():
+        if "attn" in name or "attention" in name:
+            found = [f"{name}.{inner}" for inner, module in child.named_modules() if is_linear(module)]
+            if len(found) > 1:
+                return found[:-1]
+    raise FlipkdError(f"{type(layer).__name__} has no attention flipkd can read; name the modules with --site-modules.")
+
+
+def choose_sites(
+    layers: Sequence[nn.Module], first_adapted: int, layer: int | None, modules: Sequence[str] | None
+) -> tuple[str, ...]:
+    """The sites, each ``"<layer index>.<module path>"``.
+
+    Args:
+        layers: The decoder's layers, before LoRA.
+        first_adapted: Index of the lowest layer with an adapter.
+        layer: The layer asked for; `None` takes three quarters up, as in docs/method.md section 5.
+        modules: Module paths inside the layer; `None` takes what feeds the attention.
+
+    Raises:
+        FlipkdError: If the layer has no adapter or the module does not exist.
+    """
+    chosen = max(int(0.75 * len(layers)), first_adapted) if layer is None else layer
+    if not first_adapted <= chosen < len(layers):
+        raise FlipkdError(
+            f"The vectors cannot be read at layer {chosen}: adapters sit on layers {first_adapted} to "
+            f"{len(layers) - 1}. Choose --site-layer among these."
+        )
+    names = list(modules) if modules else attention_inputs(layers[chosen])
+    present = {name for name, module in layers[chosen].named_modules() if is_linear(module)}
+    missing = [name for name in names if name not in present]
+    if missing:
+        raise FlipkdError(f"Layer {chosen} has no linear module {missing}; it has {sorted(present)}.")
+    if layer is None:
+        announce("site", f"layer {chosen}, {' + '.join(names)}", "three quarters up: later layers still read it")
+    return tuple(f"{chosen}.{name}" for name in names)
+
+
+def site_layer(site: str) -> int:
+    """The layer index of a site."""
+    return int(site.split(".", 1)[0])
+
+
+class SiteReader:
+    """Reads z = A x at the sites by forward hooks.
+
+    Args:
+        layers: The decoder's layers, with LoRA in place.
+        sites: The sites, as `choose_sites` gives them.
+
+    Raises:
+        FlipkdError: If a site carries no LoRA A, or one whose dropout is on (it stands before A and would
+            blur the vector), or a variant such as DoRA, which takes another branch.
+    """
+
+    def __init__(self, layers: Sequence[nn.Module], sites: Sequence[str]) -> None:
+        from peft.tuners.lora import LoraLayer
+
+        self.downs: list[nn.Module] = []
+        for site in sites:
+            index, path = site.split(".", 1)
+            module: Any = layers[int(index)].get_submodule(path)
+            if not isinstance(module, LoraLayer):
+                raise FlipkdError(f"Site {site} carries no LoRA adapter, so there is no vector to read there.")
+            if not isinstance(module.lora_dropout["default"], nn.Identity):
+                raise FlipkdError("LoRA dropout sits before A and would blur the vectors: set it to 0.")
+            if module.lora_variant:
+                raise FlipkdError(
+                    f"Site {site} carries {type(module.lora_variant['default']).__name__}; the encoder can be read "
+                    "from plain LoRA and rsLoRA only."
+                )
+            self.downs.append(module.lora_A["default"])
+
+    @contextmanager
+    def reading(self) -> Iterator[list[Tensor | None]]:
+        """Within the context, the list holds each site's (rows, positions, r) output, in site order.
+
+        Only the first output counts: under gradient checkpointing A runs again in the backward pass.
+        """
+        captured: list[Tensor | None] = [None] * len(self.downs)
+
+        def keep(slot: int) -> Any:
+            def hook(_module: nn.Module, _args: Any, output: Tensor) -> None:
+                if captured[slot] is None:
+                    captured[slot] = output
+
+            return hook
+
+        handles = [down.register_forward_hook(keep(slot)) for slot, down in enumerate(self.downs)]
+        try:
+            yield captured
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def pool(captured: Sequence[Tensor | None], text_mask: Tensor, pooling: Pooling) -> Tensor:
+    """One unit vector a row from the captured A outputs (docs/method.md section 2).
+
+    Args:
+        captured: Per site (rows, positions, r).
+        text_mask: (rows, positions) bool, true at the text's own tokens.
+        pooling: `mean` over them, or the `last` of them.
+
+    Returns:
+        (rows, sites * r) float32 of norm 1.
+
+    Raises:
+        FlipkdError: If a site was not reached, as after a merge or with the adapter disabled.
+        AssertionError: If in training a captured output has no graph: reentrant checkpointing does that.
+    """
+    if any(output is None for output in captured):
+        raise FlipkdError("The encoder was not reached: the adapter is merged or disabled, so A never ran.")
+    z = torch.cat([output for output in captured if output is not None], dim=-1).float()
+    if torch.is_grad_enabled():
+        assert z.requires_grad, "the encoder's output has no graph: gradient checkpointing must be non-reentrant"
+    if pooling == "last":
+        position = torch.arange(text_mask.shape[1], device=text_mask.device)
+        last = torch.where(text_mask, position, -1).amax(dim=1)
+        pooled = z[torch.arange(len(z), device=z.device), last]
+    else:
+        # where, not a product: padding positions may hold anything, even NaN.
+        inside = torch.where(text_mask.unsqueeze(-1), z, 0.0)
+        pooled = inside.sum(dim=1) / text_mask.sum(dim=1, keepdim=True)
+    return F.normalize(pooled, dim=-1)

@@ -1,0 +1,175 @@
+"""The prompt of a pair, P a Q b R, as fixed token ids (docs/method.md section 3).
+
+The ids are what is stored with an adapter, so a changed tokenizer or an edited prompt is noticed, and a
+text is cut to a cap of its own: never the template, and never by what the other text leaves free.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flipkd.console import warn
+from flipkd.errors import FlipkdError
+
+DEFAULT_PROMPT = "Text A:\n{a}\n\nText B:\n{b}\n\nDo A and B mean the same? Answer:"
+DEFAULT_LABEL_WORDS = (" no", " yes")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One token sequence and where the text that is encoded stands in it.
+
+    Attributes:
+        ids: Token ids, template included.
+        start: First position of the encoded text (a in a pair, the text itself when it stands alone).
+        stop: One past its last position.
+    """
+
+    ids: tuple[int, ...]
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Template:
+    """P a Q b R and the two label words, as token ids.
+
+    Attributes:
+        prompt: The words the ids were made from, with ``{a}`` before ``{b}``.
+        label_words: The words of no match and of match, in this order.
+        prefix: Ids of P, with the tokenizer's beginning-of-sequence token where it uses one.
+        middle: Ids of Q.
+        suffix: Ids of R, the answer cue; its last position is where the answer is read.
+        label_ids: One token id for no match, one for match.
+        max_text_tokens: The cap of each text, in tokens.
+    """
+
+    prompt: str
+    label_words: tuple[str, str]
+    prefix: tuple[int, ...]
+    middle: tuple[int, ...]
+    suffix: tuple[int, ...]
+    label_ids: tuple[int, int]
+    max_text_tokens: int
+
+    @classmethod
+    def build(
+        cls,
+        tokenizer: Any,
+        *,
+        prompt: str = DEFAULT_PROMPT,
+        label_words: Sequence[str] = DEFAULT_LABEL_WORDS,
+        max_text_tokens: int = 128,
+    ) -> "Template":
+        """Make the ids from the words.
+
+        Args:
+            tokenizer: The student's tokenizer.
+            prompt: The prompt with ``{a}`` and, after it, ``{b}``, ending in the answer cue.
+            label_words: The words of no match and match; each must be one token.
+            max_text_tokens: The cap of each text, in tokens.
+
+        Raises:
+            FlipkdError: If the prompt lacks a place, its cue is empty, or a label word is not one token.
+        """
+        before, found_a, rest = prompt.partition("{a}")
+        between, found_b, cue = rest.partition("{b}")
+        if not (found_a and found_b and cue.strip()) or "{a}" in rest or "{b}" in cue:
+            raise FlipkdError(
+                f"The prompt {prompt!r} must hold {{a}} once, then {{b}} once, then an answer cue; "
+                "put both places in that order and end with the question."
+            )
+        if max_text_tokens < 1:
+            raise FlipkdError(f"max_text_tokens is {max_text_tokens}; it must be at least 1.")
+
+        def ids(text: str) -> tuple[int, ...]:
+            return tuple(tokenizer(text, add_special_tokens=False).input_ids)
+
+        if len(label_words) != 2 or any(len(ids(word)) != 1 for word in label_words):
+            shown = {word: len(ids(word)) for word in label_words}
+            raise FlipkdError(
+                f"The label words must be two words of one token each for this student; got {shown} "
+                "(word: tokens). Choose others with --label-words."
+            )
+        no, yes = (ids(word)[0] for word in label_words)
+        if no == yes:
+            raise FlipkdError(f"Both label words {tuple(label_words)} are the same token; choose two others.")
+        with_special = tuple(tokenizer(before + "x").input_ids)
+        begins = tokenizer.bos_token_id is not None and with_special[:1] == (tokenizer.bos_token_id,)
+        return cls(
+            prompt=prompt,
+            label_words=(label_words[0], label_words[1]),
+            prefix=((tokenizer.bos_token_id,) if begins else ()) + ids(before),
+            middle=ids(between),
+            suffix=ids(cue),
+            label_ids=(no, yes),
+            max_text_tokens=max_text_tokens,
+        )
+
+    def encode_texts(self, tokenizer: Any, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Token ids of each text, cut to the cap; says how many were cut.
+
+        Args:
+            tokenizer: The student's tokenizer.
+            texts: The texts, none of which may be empty of tokens.
+
+        Raises:
+            FlipkdError: If a text has no token, since it would have no vector.
+        """
+        if not texts:
+            return []
+        encoded = [tuple(ids) for ids in tokenizer(list(texts), add_special_tokens=False).input_ids]
+        for text, ids in zip(texts, encoded, strict=True):
+            if not ids:
+                raise FlipkdError(f"The text {text!r} is empty: it has no token to match. Leave it out.")
+        cut = sum(len(ids) > self.max_text_tokens for ids in encoded)
+        if cut:
+            warn(
+                f"{cut} of {len(texts)} texts are longer than {self.max_text_tokens} tokens and are cut there; "
+                "raise --max-text-tokens when training to read more."
+            )
+        return [ids[: self.max_text_tokens] for ids in encoded]
+
+    def pair(self, a: Sequence[int], b: Sequence[int]) -> Prompt:
+        """P a Q b R for two texts that `encode_texts` made; the marked text is a."""
+        start = len(self.prefix)
+        return Prompt(
+            ids=(*self.prefix, *a, *self.middle, *b, *self.suffix), start=start, stop=start + len(a)
+        )
+
+    def alone(self, text: Sequence[int]) -> Prompt:
+        """P t: by causality t's vector here equals its vector as text a of any pair."""
+        start = len(self.prefix)
+        return Prompt(ids=(*self.prefix, *text), start=start, stop=start + len(text))
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest pair prompt that can arise."""
+        return len(self.prefix) + len(self.middle) + len(self.suffix) + 2 * self.max_text_tokens
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "Template":
+        """The template that `as_dict` wrote."""
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()})
+
+    def check_tokenizer(self, tokenizer: Any) -> None:
+        """Refuse a tokenizer, or an edited prompt, that no longer gives the stored ids.
+
+        Raises:
+            FlipkdError: If rebuilding from the stored words gives other ids.
+        """
+        rebuilt = Template.build(
+            tokenizer,
+            prompt=self.prompt,
+            label_words=self.label_words,
+            max_text_tokens=self.max_text_tokens,
+        )
+        if rebuilt != self:
+            raise FlipkdError(
+                "The stored template ids differ from what this tokenizer makes of the stored prompt: the prompt "
+                "was edited after training, or the tokenizer is another one. Use the files the run wrote."
+            )
