@@ -87,13 +87,35 @@ def _choose_dtype(device: str) -> Any:
 
 def _resolve_pad_token(tokenizer: Any, model: Any) -> None:
     """Give tokenizer and config one pad token, written to both."""
-    for name, token in (("its own", tokenizer.pad_token), ("unk", tokenizer.unk_token), ("eos", tokenizer.eos_token)):
+    for name, token in (
+        ("its own", tokenizer.pad_token),
+        ("unk", tokenizer.unk_token),
+        ("eos", tokenizer.eos_token),
+    ):
         if token is not None:
             tokenizer.pad_token = token
             model.config.pad_token_id = tokenizer.pad_token_id
             announce("pad token", token, f"{name}; padding is masked out everywhere")
             return
     raise FlipkdError("The student's tokenizer has no pad, unk or eos token to pad with; set one in its files.")
+
+
+def load_tokenizer(name: str, *, cache_dir: Path, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+    """The tokenizer of a student; arguments and errors as for `load_student`."""
+    from transformers import AutoTokenizer
+
+    source = str(packaged_folder(name, cache_dir)) if name in PACKAGED else name
+    try:
+        return AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise _not_loaded(name, error) from error
+
+
+def _not_loaded(name: str, error: Exception) -> FlipkdError:
+    return FlipkdError(
+        f"Could not load the student {name!r}: {error}\nGive a hub id, a folder with a causal LM in "
+        f"safetensors, or one of {', '.join(PACKAGED)}."
+    )
 
 
 def load_student(
@@ -114,11 +136,11 @@ def load_student(
     Raises:
         FlipkdError: If there is no such model, or it has no decoder-only form.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
+    tokenizer = load_tokenizer(name, cache_dir=cache_dir, revision=revision, trust_remote_code=trust_remote_code)
     source = str(packaged_folder(name, cache_dir)) if name in PACKAGED else name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
         model = AutoModelForCausalLM.from_pretrained(
             source,
             revision=revision,
@@ -127,9 +149,6 @@ def load_student(
             use_safetensors=True,
         )
     except (OSError, ValueError) as error:
-        raise FlipkdError(
-            f"Could not load the student {name!r}: {error}\nGive a hub id, a folder with a causal LM in "
-            f"safetensors, or one of {', '.join(PACKAGED)}."
-        ) from error
+        raise _not_loaded(name, error) from error
     _resolve_pad_token(tokenizer, model)
     return model.to(device).eval(), tokenizer

@@ -129,6 +129,19 @@ class Student(nn.Module):
         """Where the parameters are."""
         return next(self.parameters()).device
 
+    @property
+    def width(self) -> int:
+        """Numbers of a vector: the adapter's rank times the sites."""
+        return self._reader.width
+
+    def activation_checkpointing_enable(
+        self, activation_checkpointing_kwargs: dict[str, Any] | None = None, **options: Any
+    ) -> None:
+        """Compute activations again in the backward pass; the Trainer calls this. Always non-reentrant."""
+        reentrant = (activation_checkpointing_kwargs or {}).get("use_reentrant", False)
+        assert not reentrant, "reentrant checkpointing would leave the vectors without a graph"
+        self.model.get_base_model().activation_checkpointing_enable({"use_reentrant": False}, **options)
+
     def use_trunk_cache(self, folder: Any, limit_bytes: int) -> None:
         """Keep the frozen layers' outputs in `folder` (see `TrunkCache`); nothing to do at full depth."""
         if self.trunk is None:

@@ -87,7 +87,7 @@ class SiteReader:
     def __init__(self, layers: Sequence[nn.Module], sites: Sequence[str]) -> None:
         from peft.tuners.lora import LoraLayer
 
-        self.downs: list[nn.Module] = []
+        self.downs: list[nn.Linear] = []
         for site in sites:
             index, path = site.split(".", 1)
             module: Any = layers[int(index)].get_submodule(path)
@@ -101,6 +101,7 @@ class SiteReader:
                     "from plain LoRA and rsLoRA only."
                 )
             self.downs.append(module.lora_A["default"])
+        self.width = sum(int(down.out_features) for down in self.downs)
 
     @contextmanager
     def reading(self) -> Iterator[list[Tensor | None]]:

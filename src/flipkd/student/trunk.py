@@ -17,13 +17,13 @@ from flipkd.errors import FlipkdError
 
 
 def model_fingerprint(model: nn.Module) -> str:
-    """A hash of a model's parameters: names, shapes, dtypes, sums and a sample of values of each."""
+    """A hash of a base model's parameters: names, shapes, and 64 values of each. An adapter does not count."""
     digest = hashlib.sha256()
     for name, parameter in model.named_parameters():
-        flat = parameter.detach().flatten()
-        sample = flat[:: max(1, len(flat) // 64)].float().cpu().numpy().tobytes()
-        digest.update(f"{name}{tuple(parameter.shape)}{parameter.dtype}{flat.double().sum().item():.9e}".encode())
-        digest.update(sample)
+        if ".lora_" not in name:
+            flat = parameter.detach().flatten()
+            digest.update(f"{name.replace('.base_layer', '')}{tuple(parameter.shape)}".encode())
+            digest.update(flat[:: max(1, len(flat) // 64)].float().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -1,0 +1,78 @@
+"""The command line: `flipkd COMMAND ...`. Only the chosen command's code is imported."""
+
+import sys
+from importlib import import_module
+
+from flipkd import __version__
+
+COMMANDS = {
+    ("data", "check"): ("flipkd.cli.data", "Check a file of pairs before anything is trained on it."),
+    ("teacher", "train"): ("flipkd.cli.teacher", "Fine-tune a small encoder on labelled pairs, out of fold."),
+    ("distill",): ("flipkd.cli.distill", "Train an LLM to match texts, taught by the small encoder."),
+    ("match",): ("flipkd.cli.match", "Answer a file of pairs with a finished run."),
+    ("inspect",): ("flipkd.cli.inspect", "Show the ids, the mask and the read position of some pairs."),
+}
+
+
+def _usage() -> str:
+    width = max(len(" ".join(words)) for words in COMMANDS) + 2
+    lines = [f"  {' '.join(words):<{width}}{summary}" for words, (_, summary) in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"flipkd {__version__}: do two texts mean the same?",
+            "",
+            "usage: flipkd COMMAND [options]",
+            "",
+            *lines,
+            "",
+            "flipkd COMMAND --help explains a command's options. Every command takes --config file.yaml with the",
+            "same names.",
+        ]
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: The words after `flipkd`; by default those of the process.
+
+    Returns:
+        The exit status: 0, 1 after an error the user can mend, 2 for wrong usage, 130 after Ctrl-C.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(_usage() + "\n")
+        return 0
+    if words[0] == "--version":
+        sys.stdout.write(__version__ + "\n")
+        return 0
+    for name, (module, _) in COMMANDS.items():
+        if tuple(words[: len(name)]) == name:
+            return _run(module, " ".join(("flipkd", *name)), words[len(name) :])
+    sys.stderr.write(f"flipkd: there is no command {' '.join(words[:2])!r}\n\n{_usage()}\n")
+    return 2
+
+
+def _run(module: str, prog: str, words: list[str]) -> int:
+    from flipkd.console import console
+    from flipkd.errors import FlipkdError
+
+    command = import_module(module)
+    try:
+        from flipkd.cli.options import parse
+
+        command.run(parse(command.Options, prog, words))
+    except FlipkdError as error:
+        console.print(f"[bold red]error:[/bold red] {error}", markup=False, style=None)
+        return 1
+    except KeyboardInterrupt:
+        console.print("Interrupted. The same command goes on from the last checkpoint.")
+        return 130
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""Options straight from a dataclass: its fields are the flags, its attribute docstrings the help."""
+
+from dataclasses import fields, is_dataclass
+from typing import TypeVar, get_type_hints
+
+from jsonargparse import ArgumentParser, set_parsing_settings
+
+T = TypeVar("T")
+
+
+def parse(options: type[T], prog: str, words: list[str]) -> T:
+    """Read a command's options from its words and from YAML.
+
+    Args:
+        options: The dataclass.
+        prog: How the command is called.
+        words: What stands behind it.
+    """
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(prog=prog, description=options.__doc__)
+    parser.add_argument("--config", action="config", help="A YAML file with these options.")
+    for name in positionals(options):
+        words = _name_first(words, name)
+    parser.add_class_arguments(options, as_group=False)
+    found = parser.parse_args(spelled(words, _switches(options)))
+    found.pop("config", None)
+    made: T = options(**parser.instantiate(found).as_dict())
+    return made
+
+
+def positionals(options: type) -> tuple[str, ...]:
+    """Fields that may be given without their name, as the first word."""
+    return tuple(field.name for field in fields(options) if field.metadata.get("first_word"))
+
+
+def _name_first(words: list[str], name: str) -> list[str]:
+    return [f"--{name}={words[0]}", *words[1:]] if words and not words[0].startswith("-") else words
+
+
+def _switches(options: type) -> set[str]:
+    """The boolean fields, which may stand without a value."""
+    return {name for name, kind in get_type_hints(options).items() if kind is bool and is_dataclass(options)}
+
+
+def spelled(words: list[str], switches: set[str]) -> list[str]:
+    """Words as the parser knows them: --keep-teacher is --keep_teacher, and a lone switch is true.
+
+    Args:
+        words: As typed.
+        switches: Names of the boolean options.
+    """
+    found: list[str] = []
+    for index, word in enumerate(words):
+        if not word.startswith("--"):
+            found.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        name = name.replace("-", "_")
+        alone = not equals and (index + 1 == len(words) or words[index + 1].startswith("--"))
+        if name in switches and alone:
+            equals, value = "=", "true"
+        found.append(f"--{name}{equals}{value}")
+    return found

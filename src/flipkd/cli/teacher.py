@@ -1,0 +1,52 @@
+"""`flipkd teacher train`."""
+
+from dataclasses import dataclass, field
+
+from flipkd.errors import FlipkdError
+from flipkd.teacher.training import TeacherConfig
+
+
+@dataclass
+class Options:
+    """Fine-tune a small encoder on labelled pairs, out of fold, for `flipkd distill --teacher OUTPUT`."""
+
+    train: str = ""
+    """Labelled pairs to learn from."""
+    output: str = ""
+    """The folder to write: `all`, trained on every pair, and one teacher a fold."""
+    validation: str | None = None
+    """Labelled pairs on which the teachers are measured; by default a share of the training pairs."""
+    teacher: str = "minilm"
+    """A sentence-transformers hub id or folder, bi-encoder or cross-encoder, or minilm."""
+    columns: dict[str, str] | None = None
+    """Column names where they are not found by themselves: text_a, text_b, label."""
+    validation_share: float = 0.15
+    """The share of training pairs that becomes validation where no file is given."""
+    training: TeacherConfig = field(default_factory=TeacherConfig)
+    """How it is fine-tuned."""
+    seed: int = 0
+    """Seeds the folds and the training."""
+    device: str | None = None
+    """Where to compute, such as cuda or cpu; by default a GPU where there is one."""
+
+
+def run(options: Options) -> None:
+    """Train, and say where the teachers are."""
+    from pathlib import Path
+
+    from flipkd.console import announce
+    from flipkd.distill.splits import split_validation
+    from flipkd.student.loading import choose_device
+    from flipkd.teacher.training import fit_teacher
+
+    for name in ("train", "output"):
+        if not getattr(options, name):
+            raise FlipkdError(f"--{name} is missing.")
+    train, validation = split_validation(
+        options.train, options.validation, options.columns, options.validation_share, options.seed
+    )
+    fit_teacher(
+        options.teacher, train, Path(options.output), options.training,
+        seed=options.seed, validation=validation, device=choose_device(options.device),
+    )  # fmt: skip
+    announce("teacher", options.output, f"give it to flipkd distill --teacher {options.output}")

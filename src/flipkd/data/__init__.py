@@ -1,0 +1,1 @@
+"""Pairs from files and data sets: reading, checking, and splitting without a text on both sides."""

@@ -1,0 +1,73 @@
+"""CSV and TSV, read so that every cell stays the string it is."""
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from flipkd.data.encoding import open_text
+from flipkd.data.records import Records, batched
+from flipkd.errors import FlipkdError
+
+LONGEST_CELL = 10_000_000
+"""Characters of the longest cell of a CSV: a bound, so that an unbalanced quote can't eat a large file."""
+
+
+def _csv_rows(stream: IO[str], path: str) -> Iterator[tuple[int, list[str]]]:
+    csv.field_size_limit(LONGEST_CELL)
+    reader = csv.reader(stream, strict=True)
+    start = 1
+    try:
+        for cells in reader:
+            if cells:
+                yield start, cells
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise FlipkdError(
+            f"{path}, in the record that starts at line {start}: {error}. Most often a quotation mark is not "
+            'balanced: a cell that holds one is written in quotes with the mark doubled ("5"" screen").'
+        ) from error
+
+
+def _tsv_rows(stream: IO[str]) -> Iterator[tuple[int, list[str]]]:
+    for line, text in enumerate(stream, start=1):
+        bare = text.removesuffix("\n").removesuffix("\r")
+        if bare:
+            yield line, bare.split("\t")
+
+
+def _even(rows: Iterator[tuple[int, list[str]]], width: int, path: str) -> Iterator[tuple[int, list[str]]]:
+    for line, cells in rows:
+        if len(cells) != width:
+            raise FlipkdError(
+                f"{path}, line {line}: {len(cells)} cells, but the header has {width}. "
+                "Fill the missing cells; a text with commas goes in quotes (CSV), tabs come out (TSV)."
+            )
+        yield line, cells
+
+
+@contextmanager
+def delimited_records(path: str, encoding: str | None, chunk_rows: int, *, tabs: bool) -> Iterator[Records]:
+    """Open a CSV or TSV file.
+
+    CSV is read strictly: cells may be in quotes and then hold commas, line ends and doubled quotes; a
+    quotation mark that is out of place is an error. TSV knows no quotes at all: a line is a record, and
+    a quotation mark is a character like any other. Blank lines are passed over in both.
+
+    Args:
+        path: The file, packed (.gz) or not.
+        encoding: The encoding the user names, or None.
+        chunk_rows: Records in a batch.
+        tabs: Whether it is TSV.
+
+    Raises:
+        FlipkdError: At once or while reading: nothing in the file, bad quoting, a record with more or fewer
+            cells than the header, or an encoding that does not fit.
+    """
+    # With newline="" csv itself sees the line ends, and keeps those inside a cell as they are.
+    with open_text(path, encoding, newline="\n" if tabs else "") as stream:
+        rows = _tsv_rows(stream) if tabs else _csv_rows(stream, path)
+        _, header = next(rows, (0, None))
+        if header is None:
+            raise FlipkdError(f"{path} is empty. Its first line must name the columns.")
+        yield Records(header, batched(_even(rows, len(header), path), chunk_rows), "line")

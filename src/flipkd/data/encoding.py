@@ -1,0 +1,129 @@
+"""The encoding of a text file: decided over the whole file, before a row of it is used.
+
+Order: UTF-16 by its byte-order mark, strict UTF-8, and GB18030 last, because nearly any bytes pass for
+GB18030 and valid UTF-8 must never be read as it.
+"""
+
+import codecs
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, BinaryIO, cast
+
+from flipkd.console import announce
+from flipkd.errors import FlipkdError
+
+BLOCK = 1 << 20
+"""Bytes read at a time."""
+UTF8_PROOF = 20
+"""Characters beyond ASCII that are valid UTF-8 before the first that is not: from this many on the file is
+damaged UTF-8, not GB18030. Single GB18030 characters can look like UTF-8; twenty in a row do not."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The first place where a file is not valid in an encoding."""
+
+    line: int
+    wide: int
+    """Characters beyond ASCII that were valid before it."""
+
+
+@contextmanager
+def open_bytes(path: str) -> Iterator[BinaryIO]:
+    """Open a file for reading, unpacked if its name ends in ``.gz``.
+
+    Raises:
+        FlipkdError: While it is read, if it is not whole gzip.
+    """
+    try:
+        if path.lower().endswith(".gz"):
+            with gzip.open(path, "rb") as packed:
+                yield cast(BinaryIO, packed)
+        else:
+            with open(path, "rb") as stream:
+                yield stream
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise FlipkdError(f"{path}: cut short or no gzip file ({error}). Fetch or pack it again.") from error
+
+
+def _wide(text: str) -> int:
+    return 0 if text.isascii() else len(text) - len(text.encode("ascii", "ignore"))
+
+
+def _fault(path: str, encoding: str) -> Fault | None:
+    """The first place where a file is not valid in an encoding; None where there is none."""
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    lines = wide = 0
+    with open_bytes(path) as stream:
+        while True:
+            block = stream.read(BLOCK)
+            try:
+                text = decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                before = error.object[: error.start].decode(error.encoding, "ignore")
+                return Fault(lines + before.count("\n") + 1, wide + _wide(before))
+            if not block:
+                return None
+            lines += text.count("\n")
+            wide += _wide(text)
+
+
+def choose_encoding(path: str, asked: str | None) -> str:
+    """The encoding to read a text file with.
+
+    Args:
+        path: The file, packed or not.
+        asked: The encoding the user names; None to decide by the file.
+
+    Returns:
+        A name for `open`; a UTF-8 byte-order mark is left out by it.
+
+    Raises:
+        FlipkdError: If the file is not valid in the encoding asked for, or in any that is tried.
+    """
+    if asked is not None:
+        try:
+            "".encode(asked)
+        except LookupError as error:
+            raise FlipkdError(f"{error}. Names that work: utf-8, utf-16, gb18030, cp1252.") from error
+        chosen = "utf-8-sig" if codecs.lookup(asked).name == "utf-8" else asked
+        fault = _fault(path, chosen)
+        if fault is not None:
+            raise FlipkdError(
+                f"{path}, line {fault.line}: not valid {asked}. Leave --encoding out to let the file decide, "
+                "or name the encoding it was written in."
+            )
+        return chosen
+    with open_bytes(path) as stream:
+        marked = stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    chosen = "utf-16" if marked else "utf-8-sig"
+    fault = _fault(path, chosen)
+    if fault is not None and not marked and fault.wide < UTF8_PROOF and _fault(path, "gb18030") is None:
+        announce("encoding", "gb18030", f"{path} is not UTF-8 from line {fault.line} on; --encoding names another")
+        return "gb18030"
+    if fault is not None:
+        raise FlipkdError(
+            f"{path}, line {fault.line}: damaged {'UTF-16' if marked else 'UTF-8'}, or another encoding. "
+            "Mend that line, or name the encoding with --encoding (such as cp1252)."
+        )
+    if marked:
+        announce("encoding", "utf-16", f"{path} starts with its byte-order mark")
+    return chosen
+
+
+@contextmanager
+def open_text(path: str, encoding: str | None, newline: str) -> Iterator[IO[str]]:
+    r"""Open a text file in the encoding that `choose_encoding` gives it.
+
+    Args:
+        path: The file, packed or not.
+        encoding: The encoding the user names, or None.
+        newline: As for `open`: ``""`` parts lines at every line end, ``"\n"`` at that one alone.
+    """
+    chosen = choose_encoding(path, encoding)
+    with open_bytes(path) as stream, io.TextIOWrapper(stream, encoding=chosen, newline=newline) as text:
+        yield text

@@ -1,0 +1,1 @@
+"""The whole job: labelled pairs in, an evaluated and checked artefact out."""

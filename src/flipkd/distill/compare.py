@@ -1,0 +1,116 @@
+"""The rows of a run's table: every method measured on the same pairs, all fitting done on validation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from flipkd.data.table import PairTable
+from flipkd.evaluation.answer import Answer, fit_answer
+from flipkd.evaluation.metrics import Metrics, measure
+from flipkd.evaluation.thresholds import best_threshold
+
+
+class Signal(NamedTuple):
+    """One signal on the two splits, (n,) float64 each."""
+
+    validation: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a run found.
+
+    Attributes:
+        rows: Metrics by method, on test where there is one, else on validation.
+        answers: The fitted answers by method, for the methods that have one.
+        measured: The name of the split the metrics are of.
+        columns: Per-row figures of that split by name, each (n,), for the predictions file.
+    """
+
+    rows: dict[str, Metrics]
+    answers: dict[str, Answer]
+    measured: str
+    columns: dict[str, np.ndarray]
+
+
+def decoder_signal(read: Mapping[str, np.ndarray], measured: str, *, symmetric: bool) -> Signal:
+    """The decoder's log-odds, averaged over both orders where that was chosen.
+
+    Args:
+        read: What `StudentRun.read` gave.
+        measured: The split beside validation.
+        symmetric: Average the two orders.
+    """
+
+    def of(split: str) -> np.ndarray:
+        log_odds = read[f"{split}_log_odds"]
+        return (log_odds + read[f"{split}_swapped"]) / 2 if symmetric else log_odds
+
+    return Signal(of("validation"), of(measured))
+
+
+def encoder_signal(read: Mapping[str, np.ndarray], measured: str) -> Signal:
+    """The encoder's cosines."""
+    return Signal(read["validation_similarity"], read[f"{measured}_similarity"])
+
+
+def compare(
+    decoders: Mapping[str, Signal],
+    encoder: Signal,
+    teacher: Signal,
+    validation: PairTable,
+    measured: PairTable,
+    *,
+    seed: int,
+    name: str,
+) -> Comparison:
+    """Fit thresholds and answers on validation, freeze them, and measure.
+
+    Args:
+        decoders: Log-odds by method: ``zero_shot``, ``flipped_decoder`` and, if trained, ``fine_tuned``.
+        encoder: The flipped encoder's cosines.
+        teacher: The teacher's similarities.
+        validation: The pairs everything is fitted on.
+        measured: The pairs everything is measured on.
+        seed: Of the cross-fitting.
+        name: What the measured split is called.
+    """
+    fitted_on, label = validation.require_labels(), measured.require_labels()
+    rows: dict[str, Metrics] = {}
+    answers: dict[str, Answer] = {}
+    columns = {
+        "log_odds": decoders["flipped_decoder"].test,
+        "similarity": encoder.test,
+        "teacher": teacher.test,
+    }
+    columns |= {name: signal.test for name, signal in decoders.items() if name != "flipped_decoder"}
+
+    def by_threshold(method: str, signal: Signal) -> None:
+        threshold = best_threshold(signal.validation, fitted_on)
+        rows[method] = measure(signal.test, label, threshold, teacher.test)
+
+    def by_answer(method: str, signals: Mapping[str, Signal], sources: list[tuple[str, ...]]) -> None:
+        answer = fit_answer({key: s.validation for key, s in signals.items()}, fitted_on, sources, seed=seed)
+        probability = answer.probability({key: s.test for key, s in signals.items()})
+        rows[method] = measure(probability, label, answer.threshold, teacher.test)
+        answers[method] = answer
+        columns[f"{method}_probability"] = probability
+
+    by_threshold("teacher", teacher)
+    for method in ("zero_shot", "fine_tuned", "flipped_decoder"):
+        if method in decoders:
+            by_threshold(method, decoders[method])
+    by_threshold("flipped_encoder", encoder)
+    flipped = {"decoder": decoders["flipped_decoder"], "encoder": encoder, "teacher": teacher}
+    by_answer("flipped_answer", flipped, [("decoder",), ("encoder",), ("decoder", "encoder")])
+    if "fine_tuned" in decoders:
+        by_answer(
+            "fine_tuned_teacher",
+            {"decoder": decoders["fine_tuned"], "teacher": teacher},
+            [("decoder", "teacher")],
+        )
+    by_answer("flipped_teacher", flipped, [("decoder", "teacher"), ("decoder", "encoder", "teacher")])
+    return Comparison(rows, answers, name, columns)

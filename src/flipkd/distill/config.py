@@ -1,0 +1,62 @@
+"""The settings of the whole job, on top of those of the method."""
+
+from dataclasses import dataclass, field
+
+from flipkd.errors import FlipkdError
+from flipkd.teacher.training import TeacherConfig
+from flipkd.training.config import FlipConfig
+
+
+@dataclass
+class DistillConfig(FlipConfig):
+    """The whole job: files, models, and what is compared."""
+
+    train: str = ""
+    """Labelled pairs to learn from: a file (CSV, TSV, JSONL, parquet) or a hub data set."""
+    validation: str | None = None
+    """Labelled pairs on which thresholds and the answer are fitted; by default a share of the training pairs."""
+    test: str | None = None
+    """Labelled pairs that are only measured on; by default the tables show validation."""
+    unlabelled: str | None = None
+    """A file with one text a line: further texts of the domain for the warm-up."""
+    columns: dict[str, str] | None = None
+    """Column names where they are not found by themselves: text_a, text_b, label."""
+    validation_share: float = 0.15
+    """The share of training pairs that becomes validation where no file is given."""
+    limit: int | None = None
+    """Learn from at most this many training pairs, drawn with the seed."""
+    teacher: str = "minilm"
+    """The small model: a sentence-transformers hub id or folder, a folder of `flipkd teacher train`, or minilm."""
+    fine_tune_teacher: bool = True
+    """Fine-tune the teacher on the pairs first. Turn off for one that was already; a folder of
+    `flipkd teacher train` is never tuned again."""
+    teacher_training: TeacherConfig = field(default_factory=TeacherConfig)
+    """How the teacher is fine-tuned."""
+    student: str = "smollm2-135m"
+    """The LLM: a hub id, a folder, smollm2-135m or gemma3-270m."""
+    output: str = ""
+    """The folder of the artefact; unfinished work lies in a folder beside it, named OUTPUT.work."""
+    overwrite: bool = False
+    """Replace an artefact that is already there, and start unfinished work anew."""
+    keep_teacher: bool = False
+    """Keep the teacher beside the student: its similarity may join the answer."""
+    baseline: bool = True
+    """Also train plain LoRA fine-tuning, to compare with."""
+    baseline_epochs: float | None = None
+    """Passes of that fine-tuning; by default those of the joint training."""
+    device: str | None = None
+    """Where to compute, such as cuda or cpu; by default a GPU where there is one."""
+    cache_dir: str = "~/.cache/flipkd"
+    """Teacher vectors and converted students are kept here."""
+    trunk_cache_gb: float = 4.0
+    """The most disk that the frozen layers' outputs may take; 0 keeps none."""
+
+    def require_files(self) -> None:
+        """Check that the job has what it cannot guess.
+
+        Raises:
+            FlipkdError: If the training file or the output is missing.
+        """
+        for name in ("train", "output"):
+            if not getattr(self, name):
+                raise FlipkdError(f"--{name} is missing.")

@@ -1,0 +1,151 @@
+"""The whole job, from files of pairs to an artefact (docs/method.md; `flipkd distill`)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flipkd.console import announce, console
+from flipkd.distill.compare import Comparison, Signal, compare, decoder_signal, encoder_signal
+from flipkd.distill.config import DistillConfig
+from flipkd.distill.splits import Splits, read_splits
+from flipkd.distill.student import StudentRun, build_student
+from flipkd.distill.workspace import Workspace
+from flipkd.distill.write import Findings, write_artefact
+from flipkd.evaluation.answer import choose_order
+from flipkd.evaluation.table import comparison_table
+from flipkd.student.loading import choose_device
+from flipkd.teacher.signal import TeacherSignal, training_signal
+from flipkd.teacher.teacher import Teacher
+from flipkd.teacher.thresholds import DualThresholds, ThresholdReport, fit_thresholds, threshold_report
+from flipkd.teacher.training import fit_teacher, is_fitted
+
+
+def distill(config: DistillConfig) -> Path:
+    """Train, evaluate, check and write an artefact.
+
+    Interrupted work is kept beside the output and resumed by the same call.
+
+    Args:
+        config: The settings.
+
+    Returns:
+        The artefact's folder.
+
+    Raises:
+        FlipkdError: For bad input, a loss that is not finite, or an artefact that fails its self-check.
+    """
+    config.require_files()
+    splits = read_splits(config)
+    work = Workspace(config, {name: table.digest() for name, table in splits.tables.items()})
+    device = choose_device(config.device)
+    cache = Path(config.cache_dir).expanduser()
+    teacher, signal = _teach(config, splits, work, device, cache)
+    thresholds, report = _thresholds(config, teacher, splits)
+
+    student = build_student(config, device, cache)
+    if config.trunk_cache_gb > 0:
+        student.use_trunk_cache(work.folder / "trunk", int(config.trunk_cache_gb * 2**30))
+    run = StudentRun(student, config, splits, work, device)
+    read = {"zero_shot": run.read("zero_shot")}
+    log: list[dict[str, Any]] = []
+    if config.baseline:
+        log += run.fine_tune()
+        read["fine_tuned"] = run.read("fine_tuned")
+    log += run.warm_up(signal)
+    log += run.flip(signal, thresholds)
+    read["flipped_decoder"] = run.read("flipped")
+
+    symmetric, reason = _order(config, read["flipped_decoder"], splits)
+    announce("orders", "both, averaged" if symmetric else "as given", reason)
+    comparison = _compare(config, read, teacher, splits, symmetric=symmetric)
+    console.print(comparison_table(comparison.rows))
+    chosen = comparison.answers["flipped_teacher" if config.keep_teacher else "flipped_answer"]
+    announce("answer", " + ".join(chosen.sources), chosen.reason)
+    findings = Findings(
+        comparison=comparison,
+        answer=chosen,
+        symmetric=symmetric,
+        thresholds=thresholds,
+        threshold_report=report.as_dict(),
+        log=log,
+        seconds=work.seconds(),
+        read=read,
+    )
+    work.publish(lambda folder: write_artefact(folder, config, splits, student, teacher, findings))
+    console.print(f"[bold green]Done.[/bold green] The artefact is in {config.output}")
+    return Path(config.output)
+
+
+def _teach(
+    config: DistillConfig, splits: Splits, work: Workspace, device: str, cache: Path
+) -> tuple[Teacher, TeacherSignal]:
+    """Fine-tune the teacher if asked, and read what it says of the training texts."""
+    name = config.teacher
+    if is_fitted(name):
+        announce("teacher", name, "made by flipkd teacher train, so it is not tuned again")
+    elif config.fine_tune_teacher:
+        folder = work.folder / "teacher"
+        with work.timing("teacher"):
+            fit_teacher(
+                name, splits.train, folder, config.teacher_training,
+                seed=config.seed, validation=splits.validation, device=device,
+            )  # fmt: skip
+        name = str(folder)
+    else:
+        announce("teacher", name, "as it is: --fine-tune-teacher is off")
+    teacher, signal, leak = training_signal(
+        name, splits.train, splits.validation, splits.unlabelled, cache_dir=cache, device=device
+    )
+    announce("teacher leak", "masked" if signal.mask_pairs else "none", leak.reason)
+    return teacher, signal
+
+
+def _thresholds(config: DistillConfig, teacher: Teacher, splits: Splits) -> tuple[DualThresholds, ThresholdReport]:
+    validation = splits.validation
+    similarity = teacher.similarity(validation.text_a, validation.text_b)
+    label = validation.require_labels()
+    if config.tau_p is not None and config.tau_n is not None:
+        thresholds = DualThresholds(config.tau_p, config.tau_n, "set by the user")
+    else:
+        thresholds = fit_thresholds(similarity, label, precision=config.threshold_precision)
+    announce("dual thresholds", f"tau_p {thresholds.tau_p:.3f}, tau_n {thresholds.tau_n:.3f}", thresholds.reason)
+    report = threshold_report(similarity, label, thresholds)
+    console.print(report.render())
+    return thresholds, report
+
+
+def _order(config: DistillConfig, read: dict[str, np.ndarray], splits: Splits) -> tuple[bool, str]:
+    if config.directed:
+        return False, "the task is directed"
+    return choose_order(
+        read["validation_log_odds"],
+        read["validation_swapped"],
+        splits.validation.require_labels(),
+        seed=config.seed,
+    )
+
+
+def _compare(
+    config: DistillConfig,
+    read: dict[str, dict[str, np.ndarray]],
+    teacher: Teacher,
+    splits: Splits,
+    *,
+    symmetric: bool,
+) -> Comparison:
+    name = "test" if splits.test is not None else "validation"
+    measured = splits.tables[name]
+    decoders = {method: decoder_signal(found, name, symmetric=symmetric) for method, found in read.items()}
+    by_teacher = Signal(
+        *(teacher.similarity(table.text_a, table.text_b).astype(float) for table in (splits.validation, measured))
+    )
+    return compare(
+        decoders,
+        encoder_signal(read["flipped_decoder"], name),
+        by_teacher,
+        splits.validation,
+        measured,
+        seed=config.seed,
+        name=name,
+    )

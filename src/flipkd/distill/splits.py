@@ -1,0 +1,101 @@
+"""The pairs of a run: read, split where need be, and checked for what training cannot bear."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flipkd.console import announce, warn
+from flipkd.data.reader import read_pairs, read_texts
+from flipkd.data.splits import grouped_split
+from flipkd.data.table import PairTable
+from flipkd.distill.config import DistillConfig
+from flipkd.errors import FlipkdError
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The pairs of a run.
+
+    Attributes:
+        train: Learnt from.
+        validation: Thresholds, calibration and the choice of the answer are fitted on it.
+        test: Only measured on; `None` if there is none.
+        unlabelled: Further texts for the warm-up that are in no split.
+    """
+
+    train: PairTable
+    validation: PairTable
+    test: PairTable | None
+    unlabelled: list[str]
+
+    @property
+    def tables(self) -> dict[str, PairTable]:
+        """The labelled splits there are, by name."""
+        tables = {"train": self.train, "validation": self.validation}
+        return tables if self.test is None else tables | {"test": self.test}
+
+
+def read_splits(config: DistillConfig) -> Splits:
+    """Read the files of a run, and split validation off where no file is given.
+
+    Raises:
+        FlipkdError: If a file cannot be read, or a split holds one class only.
+    """
+    train, validation = split_validation(
+        config.train, config.validation, config.columns, config.validation_share, config.seed
+    )
+    if config.limit is not None and config.limit < len(train):
+        rows = np.sort(np.random.default_rng(config.seed).permutation(len(train))[: config.limit])
+        announce("training pairs", f"{config.limit} of {len(train)}", f"--limit, drawn with seed {config.seed}")
+        train = train.select(rows)
+    test = None if config.test is None else read_pairs(config.test, columns=config.columns)
+    splits = Splits(train, validation, test, [])
+    for name, table in splits.tables.items():
+        label = table.require_labels()
+        if len(np.unique(label)) < 2:
+            raise FlipkdError(
+                f"The {name} pairs ({table.source}) are all labelled {label[0] if len(label) else 'nothing'}; "
+                "matches and non-matches are both needed."
+            )
+    _warn_of_shared_texts(splits)
+    if config.unlabelled is None:
+        return splits
+    known = {text for table in splits.tables.values() for text in table.texts()}
+    texts = list(dict.fromkeys(read_texts(config.unlabelled)))
+    further = [text for text in texts if text not in known]
+    announce("unlabelled texts", len(further), f"{len(texts) - len(further)} more are in the pairs already")
+    return Splits(train, validation, test, further)
+
+
+def split_validation(
+    train: str, validation: str | None, columns: dict[str, str] | None, share: float, seed: int
+) -> tuple[PairTable, PairTable]:
+    """Training and validation pairs, the second split off the first where no file is given, said aloud.
+
+    Args:
+        train: The training file or data set.
+        validation: The validation file or data set, if any.
+        columns: Column names where they are not found by themselves.
+        share: The share of training pairs that becomes validation.
+        seed: Of that split, which shares no text between the sides.
+    """
+    pairs = read_pairs(train, columns=columns)
+    if validation is not None:
+        return pairs, read_pairs(validation, columns=columns)
+    kept, held_out = grouped_split(pairs, share, seed)
+    announce(
+        "validation",
+        f"{len(held_out)} of {len(pairs)} training pairs",
+        "no file was given; the split shares no text with the rest",
+    )
+    return pairs.select(kept), pairs.select(held_out)
+
+
+def _warn_of_shared_texts(splits: Splits) -> None:
+    learnt = set(splits.train.texts())
+    for name, table in splits.tables.items():
+        if table is splits.train:
+            continue
+        shared = sum(a in learnt or b in learnt for a, b in zip(table.text_a, table.text_b, strict=True))
+        if shared:
+            warn(f"{shared} of {len(table)} {name} pairs share a text with the training pairs: their figures flatter.")

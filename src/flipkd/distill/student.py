@@ -1,0 +1,180 @@
+"""A run's student through its stages: zero-shot, fine-tuned, and flipped."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import save_file
+from transformers import EarlyStoppingCallback
+
+from flipkd.console import announce, console
+from flipkd.data.table import PairTable
+from flipkd.distill.config import DistillConfig
+from flipkd.distill.splits import Splits
+from flipkd.distill.workspace import Workspace
+from flipkd.student.adapter import add_adapter
+from flipkd.student.inference import EncodedPairs, Reader
+from flipkd.student.loading import load_student
+from flipkd.student.model import Student
+from flipkd.student.template import Template
+from flipkd.teacher.signal import TeacherSignal
+from flipkd.teacher.thresholds import DualThresholds
+from flipkd.training.stage import StageTrainer, adapter_state, load_adapter_state
+from flipkd.training.trainer import FlipTrainer, WarmupTrainer, training_arguments
+
+
+def build_student(config: DistillConfig, device: str, cache: Path) -> Student:
+    """The configured student with a fresh adapter."""
+    base, tokenizer = load_student(config.student, device=device, cache_dir=cache)
+    template = Template.build(
+        tokenizer,
+        prompt=config.prompt,
+        label_words=config.label_words,
+        max_text_tokens=config.max_text_tokens,
+    )
+    return add_adapter(
+        base,
+        tokenizer,
+        template,
+        adapt_layers=config.adapt_layers,
+        rank=config.lora_rank,
+        alpha=config.lora_alpha,
+        site_layer=config.site_layer,
+        site_modules=config.site_modules,
+        pooling=config.pooling,
+        seed=config.seed,
+    )
+
+
+class StudentRun:
+    """Takes one student through the stages, each kept in the workspace when it ends.
+
+    Args:
+        student: The student, fresh.
+        config: The run's settings.
+        splits: The pairs.
+        work: Where finished pieces are kept.
+        device: Where the Trainer computes.
+    """
+
+    def __init__(self, student: Student, config: DistillConfig, splits: Splits, work: Workspace, device: str) -> None:
+        self.student = student
+        self.config = config
+        self.splits = splits
+        self.work = work
+        self.device = device
+        self._fresh = work.folder / "fresh.safetensors"
+        if self._fresh.is_file():
+            load_adapter_state(student, self._fresh)
+        else:
+            save_file(adapter_state(student), self._fresh)
+
+    def read(self, name: str) -> dict[str, np.ndarray]:
+        """What the student says of validation and test now.
+
+        Args:
+            name: The piece of work it is kept as.
+
+        Returns:
+            For each such split ``<split>_log_odds``, ``<split>_swapped`` (the log-odds of the other order, unless
+            the task is directed) and ``<split>_similarity``, each (n,) float64, and ``<split>_vectors``, (texts, d)
+            float32, one row a distinct text.
+        """
+
+        def read_split(split: str, table: PairTable) -> dict[str, np.ndarray]:
+            reader = Reader(self.student, progress=f"{name} on {split}")
+            pairs = EncodedPairs.of(self.student, table.text_a, table.text_b)
+            signals = reader.signals(pairs)
+            found = {
+                f"{split}_log_odds": signals.log_odds,
+                f"{split}_similarity": signals.similarity,
+                f"{split}_vectors": signals.vectors,
+            }
+            if not self.config.directed:
+                found[f"{split}_swapped"] = reader.log_odds(pairs.swapped())
+            return found
+
+        def work() -> dict[str, np.ndarray]:
+            found: dict[str, np.ndarray] = {}
+            for split, table in self.splits.tables.items():
+                if split != "train":
+                    found |= read_split(split, table)
+            return found
+
+        return self.work.once(f"read_{name}", work)
+
+    def reset(self) -> None:
+        """Back to the fresh adapter, the same for every method."""
+        load_adapter_state(self.student, self._fresh)
+
+    def _stage(self, name: str, make: Callable[[str], StageTrainer]) -> list[dict[str, Any]]:
+        """Run a stage once; a finished one is loaded. Returns its log."""
+        weights = self.work.folder / f"{name}.safetensors"
+        log: list[dict[str, Any]] | None = self.work.recorded(name)
+        if log is None:
+            console.rule(name.replace("_", " "))
+            with self.work.timing(name):
+                log = make(str(self.work.folder / name)).run()
+            save_file(adapter_state(self.student), weights)
+            self.work.record(name, log)
+        else:
+            announce(name.replace("_", " "), "done", "read back from unfinished work")
+            load_adapter_state(self.student, weights)
+        return [{**record, "stage": name} for record in log]
+
+    def fine_tune(self) -> list[dict[str, Any]]:
+        """Plain LoRA fine-tuning from the fresh adapter: the labels' cross-entropy alone."""
+        self.reset()
+        epochs = self.config.baseline_epochs or self.config.epochs
+        return self._stage("fine_tuned", lambda folder: self._joint(folder, None, None, epochs))
+
+    def warm_up(self, signal: TeacherSignal) -> list[dict[str, Any]]:
+        """Stage 1 from the fresh adapter; left out, and said, where it cannot or should not run."""
+        self.reset()
+        if self.config.warmup_epochs == 0:
+            announce("warm-up", "none", "warmup_epochs is 0")
+            return []
+        if signal.vectors is None:
+            announce("warm-up", "none", "a teacher of pairs alone has no vectors to learn from")
+            return []
+        return self._stage(
+            "warm_up",
+            lambda folder: WarmupTrainer(
+                self.student,
+                self._arguments(folder, self.config.warmup_epochs, self.config.warmup_learning_rate, evaluate=False),
+                config=self.config,
+                pairs=self.splits.train,
+                signal=signal,
+                unlabelled=self.splits.unlabelled,
+            ),
+        )
+
+    def flip(self, signal: TeacherSignal, thresholds: DualThresholds) -> list[dict[str, Any]]:
+        """Stage 2, from where the warm-up ended."""
+        return self._stage("flipped", lambda folder: self._joint(folder, signal, thresholds, self.config.epochs))
+
+    def _joint(
+        self, folder: str, signal: TeacherSignal | None, thresholds: DualThresholds | None, epochs: float
+    ) -> FlipTrainer:
+        patience = self.config.early_stopping_patience
+        return FlipTrainer(
+            self.student,
+            self._arguments(folder, epochs, self.config.learning_rate, evaluate=True),
+            config=self.config,
+            pairs=self.splits.train,
+            signal=signal,
+            thresholds=thresholds,
+            validation=self.splits.validation,
+            callbacks=None if patience is None else [EarlyStoppingCallback(patience)],
+        )
+
+    def _arguments(self, folder: str, epochs: float, learning_rate: float, *, evaluate: bool) -> Any:
+        return training_arguments(
+            self.config,
+            folder,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            evaluate=evaluate,
+            device=self.device,
+        )

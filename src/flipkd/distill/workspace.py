@@ -1,0 +1,117 @@
+"""The folder of unfinished work beside an output: what is done is kept, so that a run resumes."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flipkd.console import announce
+from flipkd.distill.config import DistillConfig
+from flipkd.errors import FlipkdError
+
+_NOT_WORK = {"overwrite", "report_to", "logging_steps", "cache_dir"}
+"""Settings that leave the results of the work as they are."""
+
+
+class Workspace:
+    """OUTPUT.work: one entry a finished piece of work, written whole or not at all.
+
+    Args:
+        config: The run's settings; unfinished work of other settings is refused.
+        digests: The content of each split, so that edited data are noticed.
+
+    Raises:
+        FlipkdError: If the output is already there, or the work belongs to other settings or data.
+    """
+
+    def __init__(self, config: DistillConfig, digests: dict[str, str]) -> None:
+        self.output = Path(config.output)
+        self.folder = self.output.with_name(self.output.name + ".work")
+        if self.output.exists() and not config.overwrite:
+            raise FlipkdError(f"{self.output} is already there. Choose another --output, or --overwrite it.")
+        settings = {key: value for key, value in asdict(config).items() if key not in _NOT_WORK}
+        key = {"settings": json.loads(json.dumps(settings)), "data": digests}
+        key_file = self.folder / "run.json"
+        if key_file.is_file():
+            if json.loads(key_file.read_text()) == key:
+                announce("run", f"resumes {self.folder}", "it holds unfinished work of these settings and data")
+                return
+            if not config.overwrite:
+                raise FlipkdError(
+                    f"{self.folder} holds unfinished work of other settings or data. Run with those to finish it, "
+                    "or --overwrite to start anew."
+                )
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        key_file.write_text(json.dumps(key, indent=2))
+
+    def once(self, name: str, work: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Arrays that are computed once: read back where they are there, else computed and kept.
+
+        Args:
+            name: Of the piece of work.
+            work: Computes it.
+        """
+        file = self.folder / f"{name}.npz"
+        if file.is_file():
+            with np.load(file, allow_pickle=False) as stored:
+                return dict(stored)
+        with self.timing(name):
+            found = work()
+        partial = file.with_suffix(".partial")
+        with partial.open("wb") as handle:
+            np.savez(handle, **found)  # type: ignore[arg-type]
+        partial.replace(file)
+        return found
+
+    def record(self, name: str, value: Any) -> None:
+        """Keep something as JSON, whole or not at all."""
+        partial = self.folder / f"{name}.json.partial"
+        partial.write_text(json.dumps(value, indent=2))
+        partial.replace(self.folder / f"{name}.json")
+
+    def recorded(self, name: str) -> Any | None:
+        """What `record` kept, or `None`."""
+        file = self.folder / f"{name}.json"
+        return json.loads(file.read_text()) if file.is_file() else None
+
+    @contextmanager
+    def timing(self, name: str) -> Iterator[None]:
+        """Add the wall time of the block to the piece of work `name`, over interruptions too."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = self.seconds()
+            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
+            self.record("seconds", seconds)
+
+    def seconds(self) -> dict[str, float]:
+        """Wall time by piece of work."""
+        return self.recorded("seconds") or {}
+
+    def publish(self, write: Callable[[Path], None]) -> None:
+        """Write the artefact into a temporary folder, and rename it when it is whole.
+
+        The work goes once the artefact is there; if `write` fails, nothing is published and the work stays.
+
+        Args:
+            write: Writes and checks the artefact in the folder it is given.
+        """
+        partial = self.output.with_name(f"{self.output.name}.partial-{os.getpid()}")
+        partial.mkdir(parents=True)
+        try:
+            write(partial)
+            if self.output.exists():
+                shutil.rmtree(self.output)
+            partial.replace(self.output)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(self.folder)

@@ -1,0 +1,189 @@
+"""Write the artefact: what PEFT loads, what flipkd adds, and the records of the run."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flipkd.console import announce
+from flipkd.data.table import PairTable
+from flipkd.distill.card import model_card
+from flipkd.distill.compare import Comparison
+from flipkd.distill.config import DistillConfig
+from flipkd.distill.selfcheck import reload_and_check
+from flipkd.distill.splits import Splits
+from flipkd.evaluation.answer import Answer
+from flipkd.evaluation.predictions import write_predictions
+from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, TeacherRecord
+from flipkd.matching.matcher import Matcher
+from flipkd.student.inference import EncodedPairs
+from flipkd.student.model import Student
+from flipkd.student.trunk import model_fingerprint
+from flipkd.teacher.teacher import Teacher
+from flipkd.teacher.thresholds import DualThresholds
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a run found, to be written down.
+
+    Attributes:
+        comparison: The table's rows and what stands behind them.
+        answer: The answer that the artefact gives.
+        symmetric: Whether it averages both orders.
+        thresholds: The dual thresholds.
+        threshold_report: What they keep and drop.
+        log: The training log, one record a logging step, each with its ``stage``.
+        seconds: Wall time by piece of work.
+        read: What the student said before (``zero_shot``) and after (``flipped_decoder``), see `StudentRun.read`.
+    """
+
+    comparison: Comparison
+    answer: Answer
+    symmetric: bool
+    thresholds: DualThresholds
+    threshold_report: dict[str, Any]
+    log: list[dict[str, Any]]
+    seconds: dict[str, float]
+    read: Mapping[str, Mapping[str, np.ndarray]]
+
+
+LIBRARIES = ("flipkd", "torch", "transformers", "peft", "accelerate", "sentence-transformers", "datasets")
+
+
+def write_artefact(
+    folder: Path,
+    config: DistillConfig,
+    splits: Splits,
+    student: Student,
+    teacher: Teacher,
+    findings: Findings,
+) -> None:
+    """Fill a temporary folder with the artefact, read it back and check it.
+
+    Args:
+        folder: Empty; it is renamed once this returns.
+        config: The effective settings.
+        splits: The pairs.
+        student: Trained.
+        teacher: The teacher that validation and test were read with.
+        findings: What is written down.
+
+    Raises:
+        FlipkdError: If the reloaded artefact does not answer as the run did.
+    """
+    spec = ArtefactSpec(
+        base_model=config.student,
+        base_fingerprint=model_fingerprint(student.model.get_base_model()),
+        template=student.template.as_dict(),
+        sites=student.sites,
+        pooling=student.pooling,
+        first_adapted=student.first_adapted,
+        directed=config.directed,
+        symmetric=findings.symmetric,
+        answer=findings.answer.as_dict(),
+        thresholds=findings.thresholds.as_dict(),
+        teacher=TeacherRecord(name=config.teacher, revision=teacher.revision, kept=config.keep_teacher),
+        data={
+            name: {"source": table.source, "digest": table.digest(), "pairs": len(table)}
+            for name, table in splits.tables.items()
+        },
+        config=json.loads(json.dumps(asdict(config))),
+        versions={library: version(library) for library in LIBRARIES},
+        seed=config.seed,
+    )
+    student.model.save_pretrained(folder)
+    student.tokenizer.save_pretrained(folder)
+    spec.write(folder)
+    if config.keep_teacher:
+        teacher.save(folder / TEACHER_FOLDER)
+    measured = splits.tables[findings.comparison.measured]
+    _write_records(folder, measured, student, findings)
+    read = findings.read["flipped_decoder"]
+    cache = Path(config.cache_dir).expanduser()
+    checks = reload_and_check(
+        folder,
+        splits.validation,
+        read["validation_log_odds"],
+        lambda place: Matcher.from_pretrained(place, device=str(student.device), cache_dir=cache),
+    )
+    (folder / "README.md").write_text(
+        model_card(spec, findings.comparison, findings.threshold_report, findings.seconds, checks),
+        encoding="utf-8",
+    )
+
+
+def _write_records(folder: Path, measured: PairTable, student: Student, findings: Findings) -> None:
+    training, evaluation = folder / "training", folder / "evaluation"
+    training.mkdir()
+    evaluation.mkdir()
+    with (training / "log.jsonl").open("w", encoding="utf-8") as handle:
+        handle.writelines(json.dumps(record) + "\n" for record in findings.log)
+    comparison = findings.comparison
+    method = "flipped_teacher" if "teacher" in findings.answer.sources else "flipped_answer"
+    probability = comparison.columns[f"{method}_probability"]
+    metrics = {
+        "measured_on": comparison.measured,
+        "rows": {name: row.as_dict() for name, row in comparison.rows.items()},
+        "answers": {name: answer.as_dict() for name, answer in comparison.answers.items()},
+        "dual_thresholds": findings.threshold_report,
+        "seconds": findings.seconds,
+    }
+    (evaluation / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
+    write_predictions(
+        evaluation / "predictions.parquet",
+        measured,
+        comparison.columns,
+        match=probability >= findings.answer.threshold,
+    )
+    if find_spec("matplotlib") is None:
+        announce("pictures", "none", "matplotlib is not installed: pip install 'flipkd[plots]'")
+        return
+    _draw(training, evaluation, measured, student, findings, probability)
+
+
+def _draw(
+    training: Path,
+    evaluation: Path,
+    measured: PairTable,
+    student: Student,
+    findings: Findings,
+    probability: np.ndarray,
+) -> None:
+    from flipkd.evaluation.curves import loss_curve
+    from flipkd.evaluation.plots import precision_recall, reliability, roc, similarity_histograms, vector_map
+
+    label = measured.require_labels()
+    columns, split = findings.comparison.columns, findings.comparison.measured
+    shown = {name: columns[key] for name, key in CURVES.items() if key in columns}
+    before, after = findings.read["zero_shot"], findings.read["flipped_decoder"]
+    pairs = EncodedPairs.of(student, measured.text_a, measured.text_b)
+
+    def ends(read: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        vectors = read[f"{split}_vectors"]
+        return vectors[pairs.a], vectors[pairs.b]
+
+    precision_recall(evaluation / "precision_recall.png", label, shown)
+    roc(evaluation / "roc.png", label, shown)
+    reliability(evaluation / "reliability.png", label, probability)
+    similarity_histograms(
+        evaluation / "similarity.png", label, before[f"{split}_similarity"], after[f"{split}_similarity"]
+    )
+    vector_map(evaluation / "vectors.png", label, ends(before), ends(after))
+    if findings.log:
+        loss_curve(training / "loss.png", findings.log)
+
+
+CURVES = {
+    "teacher": "teacher",
+    "fine-tuned": "fine_tuned",
+    "flipped, decoder": "log_odds",
+    "flipped, encoder": "similarity",
+    "flipped, answer": "flipped_answer_probability",
+}
+"""Methods of the curves, and their columns."""

@@ -1,0 +1,1 @@
+"""Evaluation: metrics, thresholds, the answer, the table, the predictions and the plots."""

@@ -1,0 +1,189 @@
+"""The answer: one calibrated probability from decoder, encoder or both (docs/method.md section 6)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from flipkd.console import warn
+from flipkd.errors import FlipkdError
+from flipkd.evaluation.checks import both_classes, finite
+from flipkd.evaluation.thresholds import best_threshold
+
+Array = NDArray[np.float64]
+
+SIGNALS = {
+    "decoder": "log-odds of the decoder",
+    "encoder": "similarities of the encoder",
+    "teacher": "similarities of the teacher",
+}
+FOLDS, REPEATS = 5, 4
+# With fewer pairs of a class a fold would hold one of them, and a choice between candidates would be a guess.
+FEWEST = 10
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A logistic model of one to three signals with its decision threshold."""
+
+    sources: tuple[str, ...]
+    """Of ``decoder`` (log-odds), ``encoder`` (cosine) and ``teacher`` (cosine), in this order."""
+    weights: tuple[float, ...]
+    """One per source, on the signal as it is (no standardising)."""
+    bias: float
+    """Added to the weighted sum."""
+    threshold: float
+    """A match is a probability >= this."""
+    reason: str
+    """Why this answer was chosen, with the numbers and the rows behind it."""
+
+    def logit(self, signals: Mapping[str, ArrayLike]) -> Array:
+        """The calibrated log-odds of a match.
+
+        Args:
+            signals: (n,) numbers by source; sources the answer does not use are not read.
+
+        Returns:
+            (n,) float64.
+
+        Raises:
+            FlipkdError: If a source is missing or holds a number that is not finite.
+        """
+        return np.asarray(_columns(signals, self.sources) @ np.asarray(self.weights) + self.bias)
+
+    def probability(self, signals: Mapping[str, ArrayLike]) -> Array:
+        """The calibrated probability of a match, (n,) float64; arguments and errors as for `logit`."""
+        from scipy.special import expit
+
+        return np.asarray(expit(self.logit(signals)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "Answer":
+        """The answer that `as_dict` wrote, also after a way through JSON."""
+        return cls(**{**fields, "sources": tuple(fields["sources"]), "weights": tuple(fields["weights"])})
+
+
+def _columns(signals: Mapping[str, ArrayLike], sources: Sequence[str]) -> Array:
+    """The (n, len(sources)) matrix of the signals."""
+    missing = [SIGNALS[source] for source in sources if source not in signals]
+    if missing:
+        raise FlipkdError(
+            f"The answer needs the {' and the '.join(missing)}, which are not there. An answer with the "
+            "teacher in it was made by --keep-teacher and needs the teacher wherever it is used."
+        )
+    return np.stack([finite(signals[source], SIGNALS[source]) for source in sources], axis=1)
+
+
+def _fit(features: Array, label: NDArray[np.int64]) -> tuple[Array, float]:
+    """Weights and bias of a logistic regression on the features as they are.
+
+    The penalty (C = 1) is on standardised features, so no signal's unit decides how much it is held back;
+    it also keeps the weights finite where the classes can be told apart without error.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(features)
+    model = LogisticRegression(C=1.0).fit(scaler.transform(features), label)
+    weights = model.coef_[0] / scaler.scale_
+    return weights, float(model.intercept_[0] - weights @ scaler.mean_)
+
+
+def _cross_fit(features: Array, label: NDArray[np.int64], seed: int) -> tuple[Array, Array]:
+    """Per row: log loss and probability by models that did not see the row, mean over the repeats."""
+    from scipy.special import expit
+    from sklearn.model_selection import RepeatedStratifiedKFold
+
+    loss, probability = np.zeros(len(label)), np.zeros(len(label))
+    splits = RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=REPEATS, random_state=seed)
+    for seen, held in splits.split(features, label):
+        weights, bias = _fit(features[seen], label[seen])
+        logit = features[held] @ weights + bias
+        loss[held] += np.logaddexp(0, np.where(label[held] == 1, -logit, logit)) / REPEATS
+        probability[held] += expit(logit) / REPEATS
+    return loss, probability
+
+
+def _choose(losses: Mapping[tuple[str, ...], Array]) -> tuple[tuple[str, ...], str]:
+    """The simplest candidate that no richer one beats by more than a standard error, and the reason."""
+    ordered = sorted(losses, key=lambda sources: (len(sources), losses[sources].mean()))
+    chosen = ordered[0]
+    steps = []
+    for richer in ordered[1:]:
+        if len(richer) == len(chosen):
+            continue
+        gain = losses[chosen] - losses[richer]
+        error = gain.std(ddof=1) / np.sqrt(len(gain))
+        taken = bool(gain.mean() > error)
+        steps.append(
+            f"{_name(richer)} {'beats' if taken else 'does not beat'} {_name(chosen)} by more than "
+            f"a standard error ({gain.mean():+.4f} against {error:.4f})"
+        )
+        chosen = richer if taken else chosen
+    figures = ", ".join(f"{_name(sources)} {losses[sources].mean():.4f}" for sources in ordered)
+    return chosen, "; ".join([f"cross-fitted log loss {figures}", *steps])
+
+
+def _name(sources: Sequence[str]) -> str:
+    return " + ".join(sources)
+
+
+def fit_answer(
+    signals: Mapping[str, ArrayLike],
+    label: ArrayLike,
+    sources: Sequence[tuple[str, ...]],
+    *,
+    seed: int,
+) -> Answer:
+    """Choose what answers and calibrate it, all on validation.
+
+    Each candidate is a logistic regression, compared by the log loss on rows its fit did not see (5 folds,
+    repeated 4 times, stratified). The best of the simplest candidates answers, unless a richer one's mean
+    gain per row exceeds one standard error of the paired difference. The coefficients are then fitted on
+    all rows; the threshold is the one with the best F1 of the cross-fitted probabilities. With fewer than
+    10 pairs of a class nothing can be compared: the first of the simplest candidates answers, and its
+    threshold is fitted on the very probabilities its coefficients gave.
+
+    Args:
+        signals: (n,) numbers by source.
+        label: (n,) 0 or 1, both present.
+        sources: The candidates, such as ``("decoder",)`` and ``("decoder", "encoder")``.
+        seed: Of the folds.
+
+    Raises:
+        FlipkdError: If a source is missing, a number is not finite, or the labels are of one class.
+    """
+    candidates = [tuple(sorted(candidate, key=list(SIGNALS).index)) for candidate in sources]
+    features = {candidate: _columns(signals, candidate) for candidate in candidates}
+    n = len(next(iter(features.values())))
+    labels = both_classes(label, n)
+    matches = int(labels.sum())
+    behind = f"{n} validation pairs, {matches} of them matches"
+
+    if min(matches, n - matches) < FEWEST:
+        chosen = min(candidates, key=len)
+        reason = (
+            f"{_name(chosen)}: the simplest, since {behind}, are too few to compare answers (at least "
+            f"{FEWEST} of each class); threshold fitted on the same rows as the coefficients"
+        )
+        weights, bias = _fit(features[chosen], labels)
+        fitted = Answer(chosen, tuple(weights.tolist()), bias, 0.5, reason)
+        probability = fitted.probability(signals)
+    else:
+        crossed = {candidate: _cross_fit(features[candidate], labels, seed) for candidate in candidates}
+        chosen, why = _choose({candidate: loss for candidate, (loss, _) in crossed.items()})
+        reason = f"{_name(chosen)}: {why}; {behind}; threshold fitted on the cross-fitted probabilities"
+        weights, bias = _fit(features[chosen], labels)
+        probability = crossed[chosen][1]
+
+    against = [source for source, weight in zip(chosen, weights, strict=True) if weight < 0]
+    if against:
+        warn(f"In the answer the {_name([SIGNALS[source] for source in against])} count against a match.")
+        reason += f"; negative weight on {_name(against)}"
+    return Answer(chosen, tuple(weights.tolist()), bias, best_threshold(probability, labels), reason)

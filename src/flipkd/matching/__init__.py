@@ -1,0 +1,1 @@
+"""The saved artefact in use."""

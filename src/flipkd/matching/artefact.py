@@ -1,0 +1,93 @@
+"""What an artefact says of itself: `flipkd.json`, checked when it is read."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from flipkd.errors import FlipkdError
+
+SCHEMA_VERSION = 1
+SPEC_FILE = "flipkd.json"
+TEACHER_FOLDER = "teacher"
+
+
+class TeacherRecord(BaseModel):
+    """The teacher that was learnt from.
+
+    Attributes:
+        name: As the run was given it.
+        revision: Its content fingerprint.
+        kept: Whether it lies beside the student, in the folder `teacher`, and joins the answer.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    revision: str
+    kept: bool
+
+
+class ArtefactSpec(BaseModel):
+    """All that is needed to use an adapter, and where it comes from.
+
+    Attributes:
+        schema_version: Of this file.
+        base_model: The student's base: hub id, folder or packaged alias, as the run was given it.
+        base_fingerprint: A hash of the base's weights.
+        template: The prompt as ids, see `flipkd.student.template.Template`.
+        sites: Where the vectors are read.
+        pooling: How positions become one vector.
+        first_adapted: Index of the lowest layer with an adapter.
+        directed: Whether the order of a and b has a meaning.
+        symmetric: Whether the log-odds of both orders are averaged.
+        answer: See `flipkd.evaluation.answer.Answer`.
+        thresholds: The dual thresholds the training used.
+        teacher: The teacher.
+        data: Digest and row count of each split.
+        config: The effective settings of the run.
+        versions: Of the libraries.
+        seed: Of the run.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    schema_version: Literal[1] = SCHEMA_VERSION
+    base_model: str
+    base_fingerprint: str
+    template: dict[str, Any]
+    sites: tuple[str, ...]
+    pooling: Literal["mean", "last"]
+    first_adapted: int
+    directed: bool
+    symmetric: bool
+    answer: dict[str, Any]
+    thresholds: dict[str, Any]
+    teacher: TeacherRecord
+    data: dict[str, dict[str, Any]]
+    config: dict[str, Any]
+    versions: dict[str, str]
+    seed: int
+
+    def write(self, folder: Path) -> None:
+        """Write `flipkd.json`."""
+        (folder / SPEC_FILE).write_text(self.model_dump_json(indent=2), encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> "ArtefactSpec":
+        """Read and check `flipkd.json`.
+
+        Raises:
+            FlipkdError: If it is missing, of another schema version, or not what was written.
+        """
+        file = folder / SPEC_FILE
+        if not file.is_file():
+            raise FlipkdError(
+                f"{folder} is no flipkd artefact: it has no {SPEC_FILE}. Give the --output of a finished run."
+            )
+        try:
+            return cls.model_validate_json(file.read_text(encoding="utf-8"))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise FlipkdError(
+                f"{file}: {place}: {first['msg']}. The artefact was written by another version of flipkd, or edited."
+            ) from error

@@ -1,0 +1,1 @@
+"""Flipped distillation: configuration, batches, the two trainers and the whole job."""

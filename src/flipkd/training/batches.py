@@ -1,0 +1,207 @@
+"""Batches of pairs and of texts, without padding waste, each inside one teacher geometry."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from flipkd.student.inference import EncodedPairs
+from flipkd.student.model import Rows, pad
+from flipkd.student.template import Template
+from flipkd.teacher.signal import TeacherSignal
+
+_POOL_BATCHES = 8
+"""Rows are sorted by length within shuffled pools of this many batches: short padding, mixed labels."""
+
+
+class Items(Dataset[int]):
+    """Item numbers; what they mean is the collator's business."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+class GroupedBatches:
+    """A batch sampler: each batch inside one group, of like lengths, new in every epoch.
+
+    Which item a batch holds depends on seed and epoch alone, so a resumed run sees the same batches.
+
+    Args:
+        lengths: (n,) tokens of each item.
+        group: (n,) group of each item; a batch never mixes groups.
+        batch_size: Items of a batch.
+        seed: Of the order.
+        both_orders: Give half of the items as ``item + n``, which stands for the swapped pair.
+    """
+
+    def __init__(
+        self, lengths: np.ndarray, group: np.ndarray, batch_size: int, seed: int, *, both_orders: bool = False
+    ) -> None:
+        self.lengths = lengths
+        self.group = group
+        self.batch_size = batch_size
+        self.seed = seed
+        self.both_orders = both_orders
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iteration gives."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return sum(-(-int((self.group == g).sum()) // self.batch_size) for g in np.unique(self.group))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        batches: list[np.ndarray] = []
+        pool_size = self.batch_size * _POOL_BATCHES
+        for g in np.unique(self.group):
+            rows = rng.permutation(np.flatnonzero(self.group == g))
+            for start in range(0, len(rows), pool_size):
+                pool = rows[start : start + pool_size]
+                pool = pool[np.argsort(self.lengths[pool], kind="stable")]
+                batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
+        for i in rng.permutation(len(batches)):
+            batch = batches[i]
+            if self.both_orders:
+                batch = batch + len(self.lengths) * rng.integers(0, 2, len(batch))
+            yield batch.tolist()
+
+
+def neighbour_groups(vectors: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """Put texts into groups of near neighbours, since among random texts there is little to learn.
+
+    Args:
+        vectors: (n, d) float32 unit rows of the teacher.
+        size: Texts of a group; the last may be smaller.
+        seed: Of the texts that groups are gathered around.
+
+    Returns:
+        (n,) int64 group of each text.
+    """
+    group = np.full(len(vectors), -1, dtype=np.int64)
+    free = np.random.default_rng(seed).permutation(len(vectors))
+    number = 0
+    while len(free):
+        nearest = np.argsort(-(vectors[free] @ vectors[free[0]]), kind="stable")[:size]
+        group[free[nearest]] = number
+        free = np.delete(free, nearest)
+        number += 1
+    return group
+
+
+class _Collator:
+    """What both stages' batches share: the distinct texts' teacher matrix."""
+
+    def __init__(self, template: Template, pad_id: int, pairs: EncodedPairs, signal: TeacherSignal | None) -> None:
+        self.template = template
+        self.pad_id = pad_id
+        self.pairs = pairs
+        self.signal = signal
+
+    def _alone(self, texts: Sequence[int]) -> Rows:
+        return pad([self.template.alone(self.pairs.ids[text]) for text in texts], self.pad_id)
+
+    def _teacher(
+        self, signal: TeacherSignal, distinct: Sequence[int], left: Any, right: Any
+    ) -> dict[str, torch.Tensor]:
+        """The teacher's cosines between the distinct texts, and which of them may be learnt from."""
+        if signal.vectors is None:
+            return {}
+        vectors = signal.vectors[np.asarray(distinct)]
+        keep = torch.ones(len(distinct), len(distinct), dtype=torch.bool)
+        if signal.mask_pairs:
+            keep[left, right] = keep[right, left] = False
+        return {"teacher": torch.from_numpy(vectors @ vectors.T), "keep": keep}
+
+
+class PairCollator(_Collator):
+    """Joint batches. Items 0 to n-1 are the pairs, n to 2n-1 the same pairs swapped.
+
+    A batch is a dict: ``pairs`` (Rows), ``label`` (N,) float32, ``rows`` (N,) int64 row numbers; and with a
+    signal ``texts`` (Rows of the distinct texts that are no a; absent if none), ``order`` (M,) where each
+    distinct text's vector stands in the student's output, ``left`` and ``right`` (N,) the pairs' places among
+    the distinct texts, ``pair_teacher`` (N,) T_ii, ``teacher`` and ``keep`` (M, M).
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        pad_id: int,
+        pairs: EncodedPairs,
+        label: np.ndarray,
+        signal: TeacherSignal | None,
+    ) -> None:
+        super().__init__(template, pad_id, pairs, signal)
+        self.label = label
+
+    def __call__(self, items: list[int]) -> dict[str, Any]:
+        """Collate the items of one batch."""
+        n = len(self.label)
+        rows = [item % n for item in items]
+        a, b = self.pairs.a, self.pairs.b
+        ends = [
+            (int(a[r]), int(b[r])) if item < n else (int(b[r]), int(a[r])) for item, r in zip(items, rows, strict=True)
+        ]
+        prompts = [self.template.pair(self.pairs.ids[x], self.pairs.ids[y]) for x, y in ends]
+        batch: dict[str, Any] = {
+            "pairs": pad(prompts, self.pad_id),
+            "label": torch.tensor(self.label[rows], dtype=torch.float32),
+            "rows": torch.tensor(rows),
+        }
+        if self.signal is None:
+            return batch
+        first: dict[int, int] = {}
+        for place, (x, _) in enumerate(ends):
+            first.setdefault(x, place)
+        alone = list(dict.fromkeys(y for _, y in ends if y not in first))
+        if alone:
+            batch["texts"] = self._alone(alone)
+        distinct = [*first, *alone]
+        where = {text: place for place, text in enumerate(distinct)}
+        left, right = torch.tensor([where[x] for x, _ in ends]), torch.tensor([where[y] for _, y in ends])
+        return batch | {
+            "order": torch.tensor([*first.values(), *range(len(ends), len(ends) + len(alone))]),
+            "left": left,
+            "right": right,
+            "pair_teacher": torch.from_numpy(self.signal.pair_similarity[rows]),
+            **self._teacher(self.signal, distinct, left, right),
+        }
+
+
+class TextCollator(_Collator):
+    """Warm-up batches. Items 0 to n-1 are the two texts of a pair, n and up the further texts one by one.
+
+    A batch is a dict: ``texts`` (Rows of the distinct texts), ``teacher`` and ``keep`` (M, M), ``rows`` (N,)
+    the item numbers.
+    """
+
+    def __call__(self, items: list[int]) -> dict[str, Any]:
+        """Collate the items of one batch."""
+        assert self.signal is not None
+        n = len(self.pairs.a)
+        in_pairs = int(max(self.pairs.a.max(), self.pairs.b.max())) + 1
+        texts: list[int] = []
+        ends: list[tuple[int, int]] = []
+        for item in items:
+            if item < n:
+                ends.append((int(self.pairs.a[item]), int(self.pairs.b[item])))
+                texts += ends[-1]
+            else:
+                texts.append(in_pairs + item - n)
+        distinct = list(dict.fromkeys(texts))
+        where = {text: place for place, text in enumerate(distinct)}
+        left, right = [where[x] for x, _ in ends], [where[y] for _, y in ends]
+        return {
+            "texts": self._alone(distinct),
+            "rows": torch.tensor(items),
+            **self._teacher(self.signal, distinct, left, right),
+        }

@@ -1,0 +1,238 @@
+"""What the two stages share: a `transformers.Trainer` over a student and named loss terms.
+
+Resume, gradient accumulation, logging integrations, early stopping and accelerate are the Trainer's own.
+Added are: only the adapter is saved, each term and the norm of its gradient is logged, a loss or gradient
+that is not finite stops the run, and Ctrl-C leaves a checkpoint.
+"""
+
+import signal
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from flipkd.console import announce, console
+from flipkd.errors import FlipkdError
+from flipkd.student.model import Student
+from flipkd.training.batches import GroupedBatches, Items
+
+_WEIGHTS = "model.safetensors"
+_LAST_WRITTEN = "trainer_state.json"
+"""The Trainer writes this file of a checkpoint last: without it the checkpoint is a torn one."""
+
+
+class Terms(NamedTuple):
+    """The loss of one batch.
+
+    Attributes:
+        weighted: The terms whose sum is the loss, scalars with a graph.
+        parts: Further figures to log, scalars, before weighting.
+    """
+
+    weighted: dict[str, Tensor]
+    parts: dict[str, Tensor]
+
+
+class InterruptCallback(TrainerCallback):  # type: ignore[misc]
+    """On Ctrl-C, finish the step, write a checkpoint and stop; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._before: Any = None
+
+    def _on_signal(self, *_: Any) -> None:
+        self.interrupted = True
+        console.print("\nStopping after this step, to leave a checkpoint. Ctrl-C again stops at once.")
+        signal.signal(signal.SIGINT, self._before)
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """Take over the signal while training runs."""
+        self._before = signal.signal(signal.SIGINT, self._on_signal)
+
+    def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
+        """Ask for a checkpoint and the end."""
+        if self.interrupted:
+            control.should_save = control.should_training_stop = True
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        """Give the signal back."""
+        signal.signal(signal.SIGINT, self._before)
+
+
+class StageTrainer(Trainer):  # type: ignore[misc]
+    """One stage of training a student.
+
+    Args:
+        student: The student; only its adapter is trained and saved.
+        args: As for any Trainer.
+        batches: The batch sampler.
+        items: How many items the sampler draws from.
+        collator: Makes a batch of item numbers.
+        kwargs: Further arguments of the Trainer, such as callbacks.
+
+    Raises:
+        FlipkdError: If gradient checkpointing is reentrant, which would cut the vectors' graph silently.
+    """
+
+    stage = "training"
+    metric_names: tuple[str, ...] = ("eval_loss",)
+    """The metrics that can choose the best checkpoint."""
+
+    def __init__(
+        self,
+        student: Student,
+        args: TrainingArguments,
+        *,
+        batches: GroupedBatches,
+        items: int,
+        collator: Any,
+        **kwargs: Any,
+    ) -> None:
+        reentrant = (args.gradient_checkpointing_kwargs or {}).get("use_reentrant", False)
+        if args.gradient_checkpointing and reentrant:
+            raise FlipkdError(
+                "Reentrant gradient checkpointing gives the vectors no gradient; set use_reentrant=False."
+            )
+        if args.metric_for_best_model not in (None, *self.metric_names):
+            raise FlipkdError(
+                f"metric_for_best_model is {args.metric_for_best_model!r}; use one of {self.metric_names}."
+            )
+        self._batches = batches
+        self._window: dict[str, list[float]] = defaultdict(list)
+        self._normed_step = -1
+        self.interrupt = InterruptCallback()
+        super().__init__(model=student, args=args, train_dataset=Items(items), data_collator=collator, **kwargs)
+        self.add_callback(self.interrupt)
+        # The Trainer would otherwise take the student's **rows for loss arguments and rescale accumulated losses.
+        self.model_accepts_loss_kwargs = False
+
+    def terms(self, model: nn.Module, batch: Mapping[str, Any]) -> Terms:
+        """The loss of one batch, by term."""
+        raise NotImplementedError
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Batches come from the sampler as they are."""
+        loader: DataLoader[Any] = DataLoader(
+            self.train_dataset, batch_sampler=self._batches, collate_fn=self.data_collator,  # type: ignore[arg-type]
+            num_workers=self.args.dataloader_num_workers, pin_memory=self.args.dataloader_pin_memory,
+        )  # fmt: skip
+        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
+
+    def compute_loss(self, model: nn.Module, inputs: Mapping[str, Any], **_: Any) -> Tensor:
+        """The sum of the terms, each logged, with the norm of its gradient at every logging step.
+
+        Raises:
+            FlipkdError: If the loss is not finite; names the step and the rows.
+        """
+        terms = self.terms(model, inputs)
+        loss = torch.stack(list(terms.weighted.values())).sum()
+        if not torch.isfinite(loss):
+            shown = {name: float(value.detach()) for name, value in terms.weighted.items()}
+            raise FlipkdError(
+                f"The loss of the {self.stage} is not finite at step {self.state.global_step + 1}: {shown}. "
+                f"The batch's rows (from 0): {inputs['rows'].tolist()}. Nothing was written; lower the learning rate, "
+                "or look at these rows."
+            )
+        step = self.state.global_step
+        if step != self._normed_step and (step == 0 or (step + 1) % max(1, int(self.state.logging_steps or 1)) == 0):
+            self._normed_step = step
+            self._log_norms(model, terms.weighted)
+        for name, value in (*terms.weighted.items(), *terms.parts.items()):
+            self._window[name].append(float(value.detach()))
+        return loss
+
+    def _log_norms(self, model: nn.Module, weighted: Mapping[str, Tensor]) -> None:
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        for name, term in weighted.items():
+            if term.requires_grad:
+                found = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+                norms = [g.norm() for g in found if g is not None]
+                self._window[f"{name}_grad_norm"].append(float(torch.stack(norms).norm()) if norms else 0.0)
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        norm = super()._clip_grad_norm(model)
+        if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
+            raise FlipkdError(
+                f"The gradient of the {self.stage} is not finite at step {self.state.global_step + 1}. "
+                "Nothing was written; lower the learning rate."
+            )
+        return norm
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the terms' means since the last log."""
+        if "loss" in logs:
+            logs |= {name: sum(values) / len(values) for name, values in self._window.items()}
+            self._window.clear()
+        super().log(logs, start_time)
+
+    def _save(self, output_dir: str | None = None, **_: Any) -> None:
+        """Save the trained parameters alone."""
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(adapter_state(self.model), folder / _WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        load_adapter_state(model or self.model, Path(resume_from_checkpoint) / _WEIGHTS)
+
+    def _load_best_model(self) -> None:
+        announce(
+            "best checkpoint",
+            self.state.best_model_checkpoint,
+            f"{self.args.metric_for_best_model} on validation",
+        )
+        load_adapter_state(self.model, Path(self.state.best_model_checkpoint) / _WEIGHTS)
+
+    def run(self) -> list[dict[str, float]]:
+        """Train, from the last whole checkpoint if there is one.
+
+        Returns:
+            The log: one record a logging step.
+
+        Raises:
+            KeyboardInterrupt: After Ctrl-C, once the checkpoint is written.
+        """
+        last = last_checkpoint(Path(self.args.output_dir))
+        if last is not None:
+            announce(self.stage, f"resumes at {Path(last).name}", "an unfinished run was found")
+        self.train(resume_from_checkpoint=last)
+        if self.interrupt.interrupted:
+            raise KeyboardInterrupt
+        return [dict(record) for record in self.state.log_history]
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint in `folder` that was written whole; torn ones are removed."""
+    import shutil
+
+    while folder.is_dir() and (found := get_last_checkpoint(str(folder))) is not None:
+        if (Path(found) / _LAST_WRITTEN).is_file():
+            return str(found)
+        shutil.rmtree(found)
+    return None
+
+
+def adapter_state(model: nn.Module) -> dict[str, Tensor]:
+    """The adapter's parameters by name."""
+    return {name: p.detach().contiguous() for name, p in model.named_parameters() if ".lora_" in name}
+
+
+def load_adapter_state(model: nn.Module, file: Path) -> None:
+    """Put stored adapter parameters into a model.
+
+    Raises:
+        FlipkdError: If the names differ, so that nothing is loaded in part.
+    """
+    stored = load_file(file)
+    own = {name: p for name, p in model.named_parameters() if ".lora_" in name}
+    if stored.keys() != own.keys():
+        raise FlipkdError(f"{file} holds another adapter: {len(stored.keys() ^ own.keys())} parameter names differ.")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(stored[name])

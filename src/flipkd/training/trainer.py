@@ -1,0 +1,252 @@
+"""The two stages: the encoder's warm-up without labels, and the joint training (docs/method.md section 5)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import TrainingArguments
+
+from flipkd.console import announce
+from flipkd.data.table import PairTable
+from flipkd.losses.classification import label_cross_entropy
+from flipkd.losses.distillation import distillation, pair_distillation
+from flipkd.losses.masks import label_sets, threshold_sets
+from flipkd.losses.mcl import mcl
+from flipkd.student.inference import EncodedPairs, Reader
+from flipkd.student.model import Student
+from flipkd.student.sites import site_layer
+from flipkd.teacher.signal import TeacherSignal
+from flipkd.teacher.thresholds import DualThresholds
+from flipkd.training.batches import GroupedBatches, PairCollator, TextCollator, neighbour_groups
+from flipkd.training.config import FlipConfig
+from flipkd.training.stage import StageTrainer, Terms
+
+
+class WarmupTrainer(StageTrainer):
+    """Stage 1: the encoder learns the teacher's similarities, without labels.
+
+    Only the layers up to the last site run, and only their adapters are trained here.
+
+    Args:
+        student: The student.
+        args: As for any Trainer.
+        config: Weights and temperature of the distillation.
+        pairs: The training pairs; their labels are not read.
+        signal: The teacher's vectors of their texts, and of further texts behind them.
+        unlabelled: The further texts, batched with their nearest neighbours.
+
+    Raises:
+        FlipkdError: If the teacher gives no vectors.
+    """
+
+    stage = "warm-up"
+
+    def __init__(
+        self,
+        student: Student,
+        args: TrainingArguments,
+        *,
+        config: FlipConfig,
+        pairs: PairTable,
+        signal: TeacherSignal,
+        unlabelled: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        assert signal.vectors is not None, "a pair-only teacher has no warm-up"
+        encoded = EncodedPairs.of(student, pairs.text_a, pairs.text_b)
+        in_pairs = len(encoded.ids)
+        further = student.template.encode_texts(student.tokenizer, unlabelled or [])
+        encoded = EncodedPairs(ids=encoded.ids + further, a=encoded.a, b=encoded.b)
+        sizes = np.array([len(ids) for ids in encoded.ids])
+        # A pair is two texts, so further texts come twice as many to a batch: both groups count texts alike.
+        group = signal.geometry[encoded.a]
+        if further:
+            gathered = neighbour_groups(signal.vectors[in_pairs:], config.batch_pairs, config.seed)
+            group = np.concatenate([group, group.max() + 1 + gathered])
+        batches = GroupedBatches(
+            np.concatenate([np.maximum(sizes[encoded.a], sizes[encoded.b]), sizes[in_pairs:]]),
+            group,
+            config.batch_pairs,
+            config.seed,
+        )
+        collator = TextCollator(student.template, student.tokenizer.pad_token_id, encoded, signal)
+        self.config = config
+        self._last_site = max(site_layer(site) for site in student.sites)
+        super().__init__(student, args, batches=batches, items=len(group), collator=collator, **kwargs)
+
+    def terms(self, model: nn.Module, batch: Mapping[str, Any]) -> Terms:
+        """L_dist over the distinct texts of the batch."""
+        vectors = model(texts=batch["texts"]).vectors
+        return _distillation_terms(vectors, batch, self.config, weight=1.0)
+
+
+class FlipTrainer(StageTrainer):
+    """Stage 2: L_CE + lambda_m L_MCL + lambda_d L_dist; without a signal, plain fine-tuning by L_CE alone.
+
+    Args:
+        student: The student.
+        args: As for any Trainer.
+        config: Weights, margins and temperatures.
+        pairs: Labelled training pairs.
+        signal: What the teacher says of them; `None` trains the labels alone.
+        thresholds: The dual thresholds; needed with a signal.
+        validation: Labelled pairs on which `evaluate` measures, for early stopping.
+        kwargs: Further arguments of the Trainer, such as callbacks.
+    """
+
+    stage = "joint training"
+    metric_names = ("eval_loss", "eval_ap", "eval_auc")
+
+    def __init__(
+        self,
+        student: Student,
+        args: TrainingArguments,
+        *,
+        config: FlipConfig,
+        pairs: PairTable,
+        signal: TeacherSignal | None = None,
+        thresholds: DualThresholds | None = None,
+        validation: PairTable | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if signal is None:
+            self.stage = "fine-tuning"
+        else:
+            assert thresholds is not None, "the teacher's similarities are read through its dual thresholds"
+        encoded = EncodedPairs.of(student, pairs.text_a, pairs.text_b)
+        label = pairs.require_labels()
+        sizes = np.array([len(ids) for ids in encoded.ids])
+        batches = GroupedBatches(
+            sizes[encoded.a] + sizes[encoded.b],
+            np.zeros(len(label), dtype=np.int64) if signal is None else signal.geometry[encoded.a],
+            config.batch_pairs,
+            config.seed,
+            both_orders=not config.directed,
+        )
+        self.config = config
+        self.thresholds = thresholds
+        self._uses_signal = signal is not None
+        self._validation = validation
+        super().__init__(
+            student,
+            args,
+            batches=batches,
+            items=2 * len(label),
+            collator=PairCollator(student.template, student.tokenizer.pad_token_id, encoded, label, signal),
+            eval_dataset=validation,
+            **kwargs,
+        )
+
+    def terms(self, model: nn.Module, batch: Mapping[str, Any]) -> Terms:
+        """Each term, weighted; MCL and the distillation read the vectors of the same forward."""
+        label = batch["label"]
+        if not self._uses_signal:
+            output = model(pairs=batch["pairs"], vectors=False)
+            return Terms({"ce": label_cross_entropy(output.log_odds, label)}, {})
+        output = model(pairs=batch["pairs"], texts=batch.get("texts"))
+        vectors = output.vectors[batch["order"]]
+        similarity = (vectors[batch["left"]] * vectors[batch["right"]]).sum(dim=1)
+        teacher = batch["pair_teacher"]
+        zones = mcl(
+            similarity,
+            teacher,
+            *self._sets(teacher, label),
+            tau_p=self._limits.tau_p,
+            tau_n=self._limits.tau_n,
+            margin_positive=self.config.margin_positive,
+            margin_negative=self.config.margin_negative,
+            temperature=self.config.mcl_temperature,
+            kappa=self.config.intra_scale,
+            delta=self.config.intra_gap,
+        )
+        weight = self.config.distillation_weight
+        if "teacher" in batch:
+            distilled = _distillation_terms(vectors, batch, self.config, weight=weight)
+        else:
+            squared = pair_distillation(similarity, teacher)
+            distilled = Terms({"distillation": weight * self.config.squared_weight * squared}, {"squared": squared})
+        return Terms(
+            {
+                "ce": label_cross_entropy(output.log_odds, label),
+                "mcl": self.config.mcl_weight * (zones.inter + self.config.intra_weight * zones.intra),
+                **distilled.weighted,
+            },
+            {"mcl_inter": zones.inter, "mcl_intra": zones.intra, **distilled.parts},
+        )
+
+    @property
+    def _limits(self) -> DualThresholds:
+        assert self.thresholds is not None
+        return self.thresholds
+
+    def _sets(self, teacher: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        if self.config.sets == "labels":
+            return label_sets(teacher, label, self._limits.tau_p, self._limits.tau_n)
+        return threshold_sets(teacher, self._limits.tau_p, self._limits.tau_n)
+
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+        """The decoder on validation: loss, AP and ROC AUC."""
+        from sklearn.metrics import average_precision_score, roc_auc_score
+
+        assert self._validation is not None
+        label = self._validation.require_labels()
+        encoded = EncodedPairs.of(self.model, self._validation.text_a, self._validation.text_b)
+        log_odds = Reader(self.model).log_odds(encoded)
+        loss = label_cross_entropy(torch.from_numpy(log_odds), torch.from_numpy(label))
+        metrics = {
+            f"{metric_key_prefix}_loss": float(loss),
+            f"{metric_key_prefix}_ap": float(average_precision_score(label, log_odds)),
+            f"{metric_key_prefix}_auc": float(roc_auc_score(label, log_odds)),
+        }
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+def _distillation_terms(vectors: Tensor, batch: Mapping[str, Any], config: FlipConfig, weight: float) -> Terms:
+    found = distillation(
+        vectors @ vectors.T, batch["teacher"], keep=batch["keep"], temperature=config.distillation_temperature
+    )
+    return Terms(
+        {"distillation": weight * (found.kl + config.squared_weight * found.squared)},
+        {"kl": found.kl, "squared": found.squared},
+    )
+
+
+def training_arguments(
+    config: FlipConfig, output_dir: str, *, epochs: float, learning_rate: float, evaluate: bool, device: str
+) -> TrainingArguments:
+    """The Trainer's arguments for one stage of a configured run: a checkpoint after every pass, two kept."""
+    stops_early = evaluate and config.early_stopping_patience is not None
+    if stops_early:
+        announce(
+            "early stopping",
+            f"after {config.early_stopping_patience} passes",
+            "as asked; AP on validation decides",
+        )
+    return TrainingArguments(
+        output_dir=output_dir,
+        num_train_epochs=epochs,
+        learning_rate=learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=0.06,
+        max_grad_norm=config.max_grad_norm,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        gradient_checkpointing=config.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if config.gradient_checkpointing else None,
+        logging_steps=config.logging_steps,
+        logging_nan_inf_filter=False,
+        save_strategy="epoch",
+        save_total_limit=2,
+        eval_strategy="epoch" if stops_early else "no",
+        load_best_model_at_end=stops_early,
+        metric_for_best_model="eval_ap" if stops_early else None,
+        greater_is_better=True if stops_early else None,
+        report_to=config.report_to or "none",
+        seed=config.seed,
+        use_cpu=device == "cpu",
+        dataloader_pin_memory=device != "cpu",
+        remove_unused_columns=False,
+    )

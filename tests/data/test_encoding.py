@@ -1,0 +1,95 @@
+import gzip
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flipkd.data.encoding import BLOCK, choose_encoding, open_text
+from flipkd.errors import FlipkdError
+
+TEXT = "text_a,text_b,label\n你好,您好,1\n"
+
+
+def read(path, encoding=None):
+    with open_text(str(path), encoding, newline="\n") as stream:
+        return stream.read()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gbk", "gb18030"])
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+def test_each_encoding_is_told(tmp_path, encoding, ending):
+    path = tmp_path / f"x.{ending}"
+    data = TEXT.encode(encoding)
+    path.write_bytes(gzip.compress(data) if ending.endswith("gz") else data)
+    assert read(path) == TEXT
+
+
+def test_big_endian_utf16_is_told(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(("\ufeff" + TEXT).encode("utf-16-be"))
+    assert read(path) == TEXT
+
+
+@pytest.mark.parametrize(("encoding", "said"), [("gb18030", "gb18030"), ("utf-16", "utf-16"), ("utf-8", "")])
+def test_a_choice_is_said_aloud(tmp_path, capsys, encoding, said):
+    path = tmp_path / "x.csv"
+    path.write_bytes(TEXT.encode(encoding))
+    choose_encoding(str(path), None)
+    assert said in (heard := capsys.readouterr().err)
+    assert bool(heard) == bool(said)
+
+
+@given(st.text().map(lambda text: text.removeprefix("\ufeff")))
+@settings(deadline=None)
+def test_utf8_is_never_read_as_another(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "utf8.csv"
+    path.write_bytes(text.encode())
+    assert read(path) == text
+
+
+def test_utf8_that_straddles_blocks(tmp_path):
+    path = tmp_path / "x.csv"
+    text = "a" + "好" * (BLOCK // 2)
+    path.write_bytes(text.encode())
+    assert read(path) == text
+
+
+def test_damaged_utf8_is_not_taken_for_gb18030(tmp_path):
+    path = tmp_path / "x.csv"
+    # Two bytes are missing in the middle of a character: what is left is also valid GB18030.
+    data = ("你好吗" * 10 + "\n你好").encode()[:-2] + "很好".encode("gb18030")
+    data.decode("gb18030", "strict")
+    path.write_bytes(data)
+    with pytest.raises(FlipkdError, match=r"x\.csv, line 2: damaged UTF-8.*--encoding"):
+        choose_encoding(str(path), None)
+
+
+def test_neither_utf8_nor_gb18030(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes("a,b\ncaf\xe9,\xe9\n".encode("latin-1"))
+    with pytest.raises(FlipkdError, match=r"line 2"):
+        choose_encoding(str(path), None)
+    assert read(path, "latin-1") == "a,b\ncaf\xe9,\xe9\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "no-such-encoding", "base64"])
+def test_an_encoding_that_does_not_fit_is_refused(tmp_path, encoding):
+    path = tmp_path / "x.csv"
+    path.write_bytes(TEXT.encode())
+    with pytest.raises(FlipkdError, match="line 2|" + encoding):
+        read(path, encoding)
+
+
+def test_the_line_of_a_fault_in_utf16(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(("\ufeffa\nb\nc").encode("utf-16-be") + b"\xd8\x00")
+    with pytest.raises(FlipkdError, match="line 3: damaged UTF-16"):
+        choose_encoding(str(path), None)
+
+
+@pytest.mark.parametrize("data", [gzip.compress(TEXT.encode() * 99)[:40], b"text_a,text_b\n"])
+def test_bad_gzip_names_the_file(tmp_path, data):
+    path = tmp_path / "x.csv.gz"
+    path.write_bytes(data)
+    with pytest.raises(FlipkdError, match=r"x\.csv\.gz.*gzip"):
+        read(path)

@@ -1,0 +1,18 @@
+import pytest
+
+from flipkd.data.identity import is_empty, text_key
+
+
+@pytest.mark.parametrize("text", ["", " ", "\t\n", "\u200b", "\x00", "\u3000", "\ufeff\u200d "])
+def test_texts_that_show_nothing_are_empty(text):
+    assert is_empty(text)
+
+
+@pytest.mark.parametrize("text", ["NA", "0", ".", "\u200b?", "👍", "你", "\U000f0000"])
+def test_texts_that_show_something_are_not(text):
+    assert not is_empty(text)
+
+
+def test_width_case_and_white_space_do_not_tell_texts_apart():
+    assert text_key("Pay  ＢＩＬＬ\n") == text_key("pay bill") == text_key("PAYBILL")
+    assert text_key("pay bill.") != text_key("pay bill")

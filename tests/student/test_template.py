@@ -1,0 +1,91 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import PROMPT, label_words, tokenizer
+
+from flipkd.errors import FlipkdError
+from flipkd.student.template import Template
+
+WORDS = {family: tokenizer(family) for family in ("bpe", "unigram", "wordpiece")}
+
+
+@pytest.fixture(params=WORDS)
+def words(request):
+    return WORDS[request.param]
+
+
+def build(words, **options):
+    return Template.build(words, **({"prompt": PROMPT, "label_words": label_words(words)} | options))
+
+
+def test_the_prompt_ends_with_the_cue_however_long_the_texts(words):
+    template = build(words, max_text_tokens=5)
+    a, b = template.encode_texts(words, ["card " * 500, "money " * 500])
+    prompt = template.pair(a, b)
+    assert prompt.ids[-len(template.suffix) :] == template.suffix
+    assert len(a) == len(b) == 5
+    assert len(prompt.ids) == template.longest
+
+
+def test_a_text_is_cut_the_same_wherever_it_stands(words):
+    template = build(words, max_text_tokens=4)
+    long, short = template.encode_texts(words, ["card account money pin fee refund", "pin"])
+    for prompt in (template.pair(long, short), template.pair(long, long), template.alone(long)):
+        assert prompt.ids[prompt.start : prompt.stop] == long
+
+
+def test_the_marked_text_is_a(words):
+    template = build(words)
+    a, b = template.encode_texts(words, ["reset my pin", "open account"])
+    prompt = template.pair(a, b)
+    assert prompt.ids[prompt.start : prompt.stop] == a
+    assert template.alone(a).ids == prompt.ids[: prompt.stop]
+
+
+@settings(max_examples=50)
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
+def test_texts_hold_no_special_token(text):
+    words = WORDS["bpe"]
+    (ids,) = build(words).encode_texts(words, [text.replace("<", "")]) if text.replace("<", "") else ((),)
+    assert not {words.bos_token_id, words.eos_token_id, words.pad_token_id} & set(ids)
+
+
+def test_the_stored_template_comes_back_equal(words):
+    template = build(words)
+    import json
+
+    assert Template.from_dict(json.loads(json.dumps(template.as_dict()))) == template
+
+
+def test_another_tokenizer_is_refused():
+    template = build(WORDS["bpe"])
+    with pytest.raises(FlipkdError, match="stored template ids differ"):
+        template.check_tokenizer(WORDS["unigram"])
+
+
+def test_an_edited_prompt_is_refused():
+    stored = build(WORDS["bpe"]).as_dict() | {"prompt": PROMPT.replace("same", "mean")}
+    with pytest.raises(FlipkdError, match="edited"):
+        Template.from_dict(stored).check_tokenizer(WORDS["bpe"])
+
+
+@pytest.mark.parametrize("prompt", ["{a} {b}", "{b} then {a} same?", "{a} same?", "{a} {a} {b} same?"])
+def test_a_prompt_without_both_places_and_a_cue_is_refused(prompt):
+    with pytest.raises(FlipkdError, match="answer cue"):
+        build(WORDS["bpe"], prompt=prompt)
+
+
+@pytest.mark.parametrize("pair", [(" yes", " yes"), (" certainly not", " yes"), (" yes",)])
+def test_label_words_must_be_two_single_tokens(pair):
+    with pytest.raises(FlipkdError, match="label words"):
+        build(WORDS["bpe"], label_words=pair)
+
+
+def test_a_text_without_tokens_is_refused():
+    with pytest.raises(FlipkdError, match="empty"):
+        build(WORDS["bpe"]).encode_texts(WORDS["bpe"], ["pin", ""])
+
+
+def test_cut_texts_are_counted(capsys):
+    build(WORDS["bpe"], max_text_tokens=3).encode_texts(WORDS["bpe"], ["pin", "card account money fee refund"])
+    assert "1 of 2 texts" in capsys.readouterr().err

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from flipkd.errors import FlipkdError
+from flipkd.student.trunk import TrunkCache
+
+
+def cache(folder, **options):
+    return TrunkCache(folder, **({"fingerprint": "f", "width": 4, "limit_bytes": 4 * 4 * 10} | options))
+
+
+def states(length, value):
+    return np.full((length, 4), value, np.float32)
+
+
+def test_what_is_put_comes_back_after_reopening(tmp_path):
+    first = cache(tmp_path)
+    first.put(np.array([1, 2]), states(2, 0.5))
+    first.put(np.array([1]), states(1, 0.25))
+    again = cache(tmp_path)
+    np.testing.assert_array_equal(again.get(np.array([1, 2])), states(2, 0.5))
+    np.testing.assert_array_equal(again.get(np.array([1])), states(1, 0.25))
+    assert again.get(np.array([2])) is None
+
+
+def test_a_full_cache_keeps_what_it_has_and_takes_no_more(tmp_path):
+    full = cache(tmp_path)
+    full.put(np.arange(8), states(8, 1.0))
+    full.put(np.arange(5), states(5, 2.0))
+    assert full.get(np.arange(5)) is None
+    np.testing.assert_array_equal(full.get(np.arange(8)), states(8, 1.0))
+
+
+def test_another_models_cache_is_refused(tmp_path):
+    cache(tmp_path)
+    with pytest.raises(FlipkdError, match="another model"):
+        cache(tmp_path, fingerprint="g")
+
+
+def test_a_torn_index_entry_is_dropped_and_the_rest_kept(tmp_path):
+    first = cache(tmp_path)
+    first.put(np.array([1]), states(1, 1.0))
+    first.put(np.array([2]), states(1, 2.0))
+    index = tmp_path / "index.bin"
+    index.write_bytes(index.read_bytes()[:-3])
+    again = cache(tmp_path)
+    again.put(np.array([3]), states(1, 3.0))
+    last = cache(tmp_path)
+    assert last.get(np.array([2])) is None
+    np.testing.assert_array_equal(last.get(np.array([1])), states(1, 1.0))
+    np.testing.assert_array_equal(last.get(np.array([3])), states(1, 3.0))
