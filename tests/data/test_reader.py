@@ -109,6 +109,11 @@ def test_byte_order_mark_and_windows_line_ends(tmp_path, ending):
     assert (table.text_a, table.text_b, table.label.tolist()) == (["a"], ["b"], [1])
 
 
+def test_long_cells_are_read_whole(tmp_path):
+    table = read_pairs(write(tmp_path / "x.csv", f"text_a,text_b,label\n{'x' * 200_000},b,1\n"))
+    assert len(table.text_a[0]) == 200_000
+
+
 def test_gb18030_pairs(tmp_path):
     path = write(tmp_path / "x.csv", "text_a,text_b,label\n你好,您好,是\n".encode("gb18030"))
     assert read_pairs(path).text_a == read_pairs(path, encoding="gbk").text_a == ["你好"]
@@ -168,6 +173,11 @@ def test_empty_texts_fail_or_go_or_stay(tmp_path, capsys, empty):
     assert (kept.text_a, kept.line, kept.label.tolist()) == (["a", "d"], [1, 3], [1, 0])
     assert "1 of 3 pairs left out" in " ".join(capsys.readouterr().err.split())
     assert read_pairs(path, empty="keep", labelled=False).text_b == ["b", empty or "", "e"]
+
+
+def test_a_bad_label_after_a_dropped_row_keeps_its_line(tmp_path):
+    with pytest.raises(FlipkdError, match="line 4: 'perhaps'"):
+        read_pairs(write(tmp_path / "x.csv", "text_a,text_b,label\na,b,1\na,,1\nc,d,perhaps\n"), empty="drop")
 
 
 def test_nothing_left_after_dropping(tmp_path):

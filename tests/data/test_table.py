@@ -59,3 +59,7 @@ def test_digest_tells_contents_apart(other):
 def test_require_labels_names_the_file():
     with pytest.raises(FlipkdError, match=r"x\.csv.*label"):
         table([("a", "b")]).require_labels()
+
+
+def test_digest_sees_where_one_text_of_a_side_ends():
+    assert table([("ab", "x"), ("c", "x")]).digest() != table([("a", "x"), ("bc", "x")]).digest()

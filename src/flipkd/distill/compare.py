@@ -36,25 +36,15 @@ class Comparison:
     columns: dict[str, np.ndarray]
 
 
-def decoder_signal(read: Mapping[str, np.ndarray], measured: str, *, symmetric: bool) -> Signal:
-    """The decoder's log-odds, averaged over both orders where that was chosen.
+def signal_of(read: Mapping[str, np.ndarray], kind: str, measured: str) -> Signal:
+    """One signal on validation and on the measured split.
 
     Args:
         read: What `StudentRun.read` gave.
+        kind: ``log_odds`` or ``similarity``.
         measured: The split beside validation.
-        symmetric: Average the two orders.
     """
-
-    def of(split: str) -> np.ndarray:
-        log_odds = read[f"{split}_log_odds"]
-        return (log_odds + read[f"{split}_swapped"]) / 2 if symmetric else log_odds
-
-    return Signal(of("validation"), of(measured))
-
-
-def encoder_signal(read: Mapping[str, np.ndarray], measured: str) -> Signal:
-    """The encoder's cosines."""
-    return Signal(read["validation_similarity"], read[f"{measured}_similarity"])
+    return Signal(read[f"validation_{kind}"], read[f"{measured}_{kind}"])
 
 
 def compare(
@@ -70,7 +60,7 @@ def compare(
     """Fit thresholds and answers on validation, freeze them, and measure.
 
     Args:
-        decoders: Log-odds by method: ``zero_shot``, ``flipped_decoder`` and, if trained, ``fine_tuned``.
+        decoders: Log-odds by method: ``zero_shot``, ``flipped`` and, if trained, ``fine_tuned``.
         encoder: The flipped encoder's cosines.
         teacher: The teacher's similarities.
         validation: The pairs everything is fitted on.
@@ -82,11 +72,11 @@ def compare(
     rows: dict[str, Metrics] = {}
     answers: dict[str, Answer] = {}
     columns = {
-        "log_odds": decoders["flipped_decoder"].test,
+        "log_odds": decoders["flipped"].test,
         "similarity": encoder.test,
         "teacher": teacher.test,
     }
-    columns |= {name: signal.test for name, signal in decoders.items() if name != "flipped_decoder"}
+    columns |= {name: signal.test for name, signal in decoders.items() if name != "flipped"}
 
     def by_threshold(method: str, signal: Signal) -> None:
         threshold = best_threshold(signal.validation, fitted_on)
@@ -100,11 +90,12 @@ def compare(
         columns[f"{method}_probability"] = probability
 
     by_threshold("teacher", teacher)
-    for method in ("zero_shot", "fine_tuned", "flipped_decoder"):
+    for method in ("zero_shot", "fine_tuned"):
         if method in decoders:
             by_threshold(method, decoders[method])
+    by_threshold("flipped_decoder", decoders["flipped"])
     by_threshold("flipped_encoder", encoder)
-    flipped = {"decoder": decoders["flipped_decoder"], "encoder": encoder, "teacher": teacher}
+    flipped = {"decoder": decoders["flipped"], "encoder": encoder, "teacher": teacher}
     by_answer("flipped_answer", flipped, [("decoder",), ("encoder",), ("decoder", "encoder")])
     if "fine_tuned" in decoders:
         by_answer(

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from flipkd.console import announce, console
-from flipkd.distill.compare import Comparison, Signal, compare, decoder_signal, encoder_signal
+from flipkd.console import announce, console, warn
+from flipkd.distill.compare import Comparison, Signal, compare, signal_of
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits, read_splits
 from flipkd.distill.student import StudentRun, build_student
@@ -54,11 +54,13 @@ def distill(config: DistillConfig) -> Path:
         read["fine_tuned"] = run.read("fine_tuned")
     log += run.warm_up(signal)
     log += run.flip(signal, thresholds)
-    read["flipped_decoder"] = run.read("flipped")
+    read["flipped"] = run.read("flipped")
 
-    symmetric, reason = _order(config, read["flipped_decoder"], splits)
-    announce("orders", "both, averaged" if symmetric else "as given", reason)
-    comparison = _compare(config, read, teacher, splits, symmetric=symmetric)
+    as_given = read["flipped"]["validation_log_odds"].copy()
+    symmetric = _choose_order(config, run, read["flipped"])
+    if symmetric:
+        run.average_orders(read)
+    comparison = _compare(config, read, teacher, splits)
     console.print(comparison_table(comparison.rows))
     chosen = comparison.answers["flipped_teacher" if config.keep_teacher else "flipped_answer"]
     announce("answer", " + ".join(chosen.sources), chosen.reason)
@@ -71,6 +73,7 @@ def distill(config: DistillConfig) -> Path:
         log=log,
         seconds=work.seconds(),
         read=read,
+        as_given=as_given,
     )
     work.publish(lambda folder: write_artefact(folder, config, splits, student, teacher, findings))
     console.print(f"[bold green]Done.[/bold green] The artefact is in {config.output}")
@@ -115,35 +118,31 @@ def _thresholds(config: DistillConfig, teacher: Teacher, splits: Splits) -> tupl
     return thresholds, report
 
 
-def _order(config: DistillConfig, read: dict[str, np.ndarray], splits: Splits) -> tuple[bool, str]:
+def _choose_order(config: DistillConfig, run: StudentRun, read: dict[str, np.ndarray]) -> bool:
+    """Whether averaging both orders wins on validation."""
     if config.directed:
-        return False, "the task is directed"
-    return choose_order(
-        read["validation_log_odds"],
-        read["validation_swapped"],
-        splits.validation.require_labels(),
-        seed=config.seed,
-    )
+        announce("orders", "as given", "the task is directed")
+        return False
+    swapped = run.read_swapped("flipped", "validation")
+    label = run.splits.validation.require_labels()
+    symmetric, reason = choose_order(read["validation_log_odds"], swapped, label, seed=config.seed)
+    announce("orders", "both, averaged" if symmetric else "as given", reason)
+    return symmetric
 
 
 def _compare(
-    config: DistillConfig,
-    read: dict[str, dict[str, np.ndarray]],
-    teacher: Teacher,
-    splits: Splits,
-    *,
-    symmetric: bool,
+    config: DistillConfig, read: dict[str, dict[str, np.ndarray]], teacher: Teacher, splits: Splits
 ) -> Comparison:
-    name = "test" if splits.test is not None else "validation"
+    name = "validation" if splits.test is None else "test"
+    if splits.test is None:
+        warn("There is no test file: the table shows validation, on which thresholds were fitted. It flatters.")
     measured = splits.tables[name]
-    decoders = {method: decoder_signal(found, name, symmetric=symmetric) for method, found in read.items()}
-    by_teacher = Signal(
-        *(teacher.similarity(table.text_a, table.text_b).astype(float) for table in (splits.validation, measured))
-    )
+    decoders = {method: signal_of(found, "log_odds", name) for method, found in read.items()}
+    by_teacher = [teacher.similarity(table.text_a, table.text_b) for table in (splits.validation, measured)]
     return compare(
         decoders,
-        encoder_signal(read["flipped_decoder"], name),
-        by_teacher,
+        signal_of(read["flipped"], "similarity", name),
+        Signal(*(similarity.astype(np.float64) for similarity in by_teacher)),
         splits.validation,
         measured,
         seed=config.seed,

@@ -1,6 +1,6 @@
 """A run's student through its stages: zero-shot, fine-tuned, and flipped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,56 +71,70 @@ class StudentRun:
             save_file(adapter_state(student), self._fresh)
 
     def read(self, name: str) -> dict[str, np.ndarray]:
-        """What the student says of validation and test now.
+        """What the student says of validation and test now, the pairs as given.
 
         Args:
             name: The piece of work it is kept as.
 
         Returns:
-            For each such split ``<split>_log_odds``, ``<split>_swapped`` (the log-odds of the other order, unless
-            the task is directed) and ``<split>_similarity``, each (n,) float64, and ``<split>_vectors``, (texts, d)
-            float32, one row a distinct text.
+            For each such split ``<split>_log_odds`` and ``<split>_similarity``, each (n,) float64, and
+            ``<split>_vectors``, (texts, d) float32, one row a distinct text.
         """
-
-        def read_split(split: str, table: PairTable) -> dict[str, np.ndarray]:
-            reader = Reader(self.student, progress=f"{name} on {split}")
-            pairs = EncodedPairs.of(self.student, table.text_a, table.text_b)
-            signals = reader.signals(pairs)
-            found = {
-                f"{split}_log_odds": signals.log_odds,
-                f"{split}_similarity": signals.similarity,
-                f"{split}_vectors": signals.vectors,
-            }
-            if not self.config.directed:
-                found[f"{split}_swapped"] = reader.log_odds(pairs.swapped())
-            return found
 
         def work() -> dict[str, np.ndarray]:
             found: dict[str, np.ndarray] = {}
-            for split, table in self.splits.tables.items():
-                if split != "train":
-                    found |= read_split(split, table)
+            for split, table in self._held_out():
+                reader = Reader(self.student, progress=f"{name} on {split}")
+                signals = reader.signals(EncodedPairs.of(self.student, table.text_a, table.text_b))
+                found[f"{split}_log_odds"] = signals.log_odds
+                found[f"{split}_similarity"] = signals.similarity
+                found[f"{split}_vectors"] = signals.vectors
             return found
 
         return self.work.once(f"read_{name}", work)
 
+    def read_swapped(self, name: str, split: str) -> np.ndarray:
+        """(n,) float64 log-odds of a split's pairs with a and b exchanged, by the adapter there is now."""
+
+        def work() -> dict[str, np.ndarray]:
+            table = self.splits.tables[split]
+            reader = Reader(self.student, progress=f"{name} on {split}, swapped")
+            return {"log_odds": reader.log_odds(EncodedPairs.of(self.student, table.text_b, table.text_a))}
+
+        return self.work.once(f"swapped_{name}_{split}", work)["log_odds"]
+
+    def average_orders(self, read: dict[str, dict[str, np.ndarray]]) -> None:
+        """Average every method's log-odds over both orders, in place: what one may do, all may."""
+        for name, found in read.items():
+            self._load(name)
+            for split, _ in self._held_out():
+                found[f"{split}_log_odds"] = (found[f"{split}_log_odds"] + self.read_swapped(name, split)) / 2
+        self._load("flipped")
+
+    def _held_out(self) -> Iterator[tuple[str, PairTable]]:
+        return ((name, table) for name, table in self.splits.tables.items() if name != "train")
+
+    def _load(self, name: str) -> None:
+        """The adapter of a finished stage; of ``zero_shot`` the fresh one, whose B is zero."""
+        file = self._fresh if name == "zero_shot" else self.work.folder / f"{name}.safetensors"
+        load_adapter_state(self.student, file)
+
     def reset(self) -> None:
         """Back to the fresh adapter, the same for every method."""
-        load_adapter_state(self.student, self._fresh)
+        self._load("zero_shot")
 
     def _stage(self, name: str, make: Callable[[str], StageTrainer]) -> list[dict[str, Any]]:
         """Run a stage once; a finished one is loaded. Returns its log."""
-        weights = self.work.folder / f"{name}.safetensors"
         log: list[dict[str, Any]] | None = self.work.recorded(name)
         if log is None:
             console.rule(name.replace("_", " "))
             with self.work.timing(name):
                 log = make(str(self.work.folder / name)).run()
-            save_file(adapter_state(self.student), weights)
+            save_file(adapter_state(self.student), self.work.folder / f"{name}.safetensors")
             self.work.record(name, log)
         else:
             announce(name.replace("_", " "), "done", "read back from unfinished work")
-            load_adapter_state(self.student, weights)
+            self._load(name)
         return [{**record, "stage": name} for record in log]
 
     def fine_tune(self) -> list[dict[str, Any]]:

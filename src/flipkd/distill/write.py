@@ -40,7 +40,8 @@ class Findings:
         threshold_report: What they keep and drop.
         log: The training log, one record a logging step, each with its ``stage``.
         seconds: Wall time by piece of work.
-        read: What the student said before (``zero_shot``) and after (``flipped_decoder``), see `StudentRun.read`.
+        read: What the student said before (``zero_shot``) and after (``flipped``), see `StudentRun.read`.
+        as_given: (n,) log-odds of the validation pairs, in one order, for the self-check.
     """
 
     comparison: Comparison
@@ -51,6 +52,7 @@ class Findings:
     log: list[dict[str, Any]]
     seconds: dict[str, float]
     read: Mapping[str, Mapping[str, np.ndarray]]
+    as_given: np.ndarray
 
 
 LIBRARIES = ("flipkd", "torch", "transformers", "peft", "accelerate", "sentence-transformers", "datasets")
@@ -104,12 +106,11 @@ def write_artefact(
         teacher.save(folder / TEACHER_FOLDER)
     measured = splits.tables[findings.comparison.measured]
     _write_records(folder, measured, student, findings)
-    read = findings.read["flipped_decoder"]
     cache = Path(config.cache_dir).expanduser()
     checks = reload_and_check(
         folder,
         splits.validation,
-        read["validation_log_odds"],
+        findings.as_given,
         lambda place: Matcher.from_pretrained(place, device=str(student.device), cache_dir=cache),
     )
     (folder / "README.md").write_text(
@@ -161,7 +162,7 @@ def _draw(
     label = measured.require_labels()
     columns, split = findings.comparison.columns, findings.comparison.measured
     shown = {name: columns[key] for name, key in CURVES.items() if key in columns}
-    before, after = findings.read["zero_shot"], findings.read["flipped_decoder"]
+    before, after = findings.read["zero_shot"], findings.read["flipped"]
     pairs = EncodedPairs.of(student, measured.text_a, measured.text_b)
 
     def ends(read: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

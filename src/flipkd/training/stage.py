@@ -95,8 +95,8 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         collator: Any,
         **kwargs: Any,
     ) -> None:
-        reentrant = (args.gradient_checkpointing_kwargs or {}).get("use_reentrant", False)
-        if args.gradient_checkpointing and reentrant:
+        reentrant = (args.activation_checkpointing_kwargs or {}).get("use_reentrant", False)
+        if args.activation_checkpointing and reentrant:
             raise FlipkdError(
                 "Reentrant gradient checkpointing gives the vectors no gradient; set use_reentrant=False."
             )

