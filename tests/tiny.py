@@ -82,9 +82,7 @@ def label_words(words):
 
 def student(architecture="llama", family="bpe", *, adapt_layers=2, trained=False, pooling="mean", seed=0, **template):
     model, words = base_model(architecture, family)
-    made = Template.build(
-        words, prompt=PROMPT, label_words=label_words(words), **({"max_text_tokens": 40} | template)
-    )
+    made = Template.build(words, prompt=PROMPT, label_words=label_words(words), **({"max_text_tokens": 40} | template))
     found = add_adapter(
         model, words, made, adapt_layers=adapt_layers, rank=4, alpha=8, site_layer=None, site_modules=None,
         pooling=pooling, seed=seed,

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from flipkd.errors import FlipkdError
-from flipkd.evaluation.answer import Answer, fit_answer
+from flipkd.evaluation.answer import Answer, _choose, choose_order, fit_answer
 from flipkd.evaluation.metrics import measure
 
 SINGLES = [("decoder",), ("encoder",)]
@@ -48,6 +48,16 @@ def test_a_copy_of_the_signal_is_not_worth_fusing():
     signals, label = pairs(decoder=1.5)
     answer = fit_answer({**signals, "encoder": signals["decoder"] / 50}, label, ALL, seed=0)
     assert len(answer.sources) == 1
+
+
+@pytest.mark.parametrize(("gain", "taken"), [(0.015, False), (0.025, True), (-0.025, False)])
+def test_a_richer_answer_must_win_by_more_than_a_standard_error(gain, taken):
+    # Per-row gains of gain +- 0.2 over 100 rows: a standard error of 0.0201.
+    single = np.ones(100)
+    richer = single - gain + np.tile([0.2, -0.2], 50)
+    chosen, reason = _choose({("decoder",): single, ("encoder",): single + 0.1, ("decoder", "encoder"): richer})
+    assert chosen == (("decoder", "encoder") if taken else ("decoder",))
+    assert f"({gain:+.4f} against 0.0201)" in reason
 
 
 def test_three_sources_are_taken_in_their_order():
@@ -150,6 +160,15 @@ def test_the_same_seed_gives_the_same_answer_and_the_callers_arrays_stay():
     kept = {name: values.copy() for name, values in signals.items()}
     assert fit_answer(signals, label, ALL, seed=3) == fit_answer(signals, label, ALL, seed=3)
     assert all((signals[name] == kept[name]).all() for name in signals)
+
+
+def test_both_orders_are_averaged_where_each_has_noise_of_its_own():
+    random, label = np.random.default_rng(0), np.arange(300) % 2
+    given, swapped = (2 * label + random.normal(size=300) for _ in range(2))
+    assert choose_order(given, swapped, label, seed=0)[0]
+    assert not choose_order(given, given, label, seed=0)[0]
+    few = choose_order(given[:12], swapped[:12], label[:12], seed=0)
+    assert (few[0], "too few" in few[1]) == (False, True)
 
 
 def test_comes_back_from_json_as_it_was():

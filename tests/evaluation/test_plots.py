@@ -75,9 +75,7 @@ def test_histograms_count_each_class_on_one_grid(tmp_path):
     assert labelled(figure)
     assert ("before" in before.get_title(), "after" in after.get_title()) == (True, True)
     assert sorted(legend(before)) == ["matches", "non-matches"]
-    bars, others = (
-        [patch for patch in axes.patches if isinstance(patch, Rectangle)] for axes in (before, after)
-    )
+    bars, others = ([patch for patch in axes.patches if isinstance(patch, Rectangle)] for axes in (before, after))
     assert max(bar.get_height() for bar in bars) == 3  # the three equal similarities of the non-matches
     assert sorted(bar.get_height() for bar in others)[-3:] == [1, 1, 1]
     assert [bar.get_x() for bar in bars] == [bar.get_x() for bar in others]
@@ -113,7 +111,8 @@ def test_the_map_draws_a_share_of_many_pairs(tmp_path):
 
 def test_equal_vectors_and_values_draw_without_a_warning(tmp_path, recwarn):
     same = np.ones((6, 4))
-    plots.vector_map(tmp_path / "m.png", LABEL, (same, same), (same, same))
+    figure = plots.vector_map(tmp_path / "m.png", LABEL, (same, same), (same, same))
+    assert "0% of the variance" in figure.axes[0].get_ylabel()
     plots.similarity_histograms(tmp_path / "h.png", LABEL, np.ones(6), np.ones(6))
     plots.reliability(tmp_path / "r.png", LABEL, np.full(6, 0.5))
     assert [str(warning.message) for warning in recwarn] == []

@@ -13,9 +13,7 @@ def table(label):
 
 
 def test_rows_keep_their_order_duplicates_and_texts(tmp_path):
-    write_predictions(
-        tmp_path / "p.parquet", table([1, 0, 1, 0]), {"probability": np.array([0.9, 0.8, 0.1, 0.2])}
-    )
+    write_predictions(tmp_path / "p.parquet", table([1, 0, 1, 0]), {"probability": np.array([0.9, 0.8, 0.1, 0.2])})
     read = pq.read_table(tmp_path / "p.parquet").to_pydict()
     assert list(read) == ["text_a", "text_b", "label", "probability"]
     assert read["text_a"] == ["a", "NA", "a", "你好"]

@@ -23,9 +23,7 @@ ROWS = {
 def test_markdown_has_every_figure_under_its_column():
     lines = markdown_table({"fine_tuned": metrics(0.6789)}).splitlines()
     assert lines[0] == f"| {' | '.join(COLUMNS)} |"
-    assert lines[2] == (
-        "| student, fine-tuned | 0.6789 | 0.8125 | 0.8750 | 0.7500 | 0.5000 | 0.2500 | -0.125 | 610 |"
-    )
+    assert lines[2] == ("| student, fine-tuned | 0.6789 | 0.8125 | 0.8750 | 0.7500 | 0.5000 | 0.2500 | -0.125 | 610 |")
     assert len({line.count("|") for line in lines}) == 1
 
 

@@ -46,9 +46,7 @@ def test_finite_and_exactly_zero_where_a_set_is_empty(loss, entries):
 
 @pytest.mark.parametrize("loss", BASELINES)
 @settings(deadline=None, max_examples=40)
-@given(
-    entries=st.lists(st.tuples(COSINE, COSINE, KIND), min_size=5, max_size=5), order=st.permutations(range(5))
-)
+@given(entries=st.lists(st.tuples(COSINE, COSINE, KIND), min_size=5, max_size=5), order=st.permutations(range(5)))
 def test_the_order_of_the_batch_does_not_matter(loss, entries, order):
     straight = loss(*tensors(entries)).item()
     moved = loss(*tensors([entries[i] for i in order])).item()
@@ -84,25 +82,19 @@ def test_infonce_of_a_matrix_compares_inside_each_row():
     expected = (softmax_term(0.8, [0.3], 0.05) + softmax_term(0.6, [0.1], 0.05)) / 2
     assert infonce(similarity, similarity, diagonal, ~diagonal).item() == pytest.approx(expected, abs=1e-6)
     rows = torch.nn.functional.cross_entropy(similarity / 0.05, torch.arange(2))
-    assert infonce(similarity, similarity, diagonal, ~diagonal).item() == pytest.approx(
-        0.05 * rows.item(), abs=1e-6
-    )
+    assert infonce(similarity, similarity, diagonal, ~diagonal).item() == pytest.approx(0.05 * rows.item(), abs=1e-6)
 
 
 def test_arccse_by_hand():
     near = [math.cos(math.acos(0.8) + 0.2), math.cos(math.acos(0.6) + 0.2)]
     expected = sum(softmax_term(s, [0.3, 0.1], 0.5) for s in near) / 2
-    assert arccse(SIMILARITY, TEACHER, *SETS, margin=0.2, temperature=0.5).item() == pytest.approx(
-        expected, abs=1e-6
-    )
+    assert arccse(SIMILARITY, TEACHER, *SETS, margin=0.2, temperature=0.5).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_adapacse_by_hand():
     far = [math.cos(math.acos(0.3) - 0.8 * 0.2), math.cos(math.acos(0.1) - 1.1 * 0.2)]
     expected = sum(softmax_term(s, far, 0.5) for s in (0.8, 0.6)) / 2
-    assert adapacse(SIMILARITY, TEACHER, *SETS, margin=0.2, temperature=0.5).item() == pytest.approx(
-        expected, abs=1e-6
-    )
+    assert adapacse(SIMILARITY, TEACHER, *SETS, margin=0.2, temperature=0.5).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_cosent_by_hand_is_the_sum_over_all_pairs():

@@ -25,9 +25,7 @@ def loop(student, teacher, keep, temperature):
             continue
         p = [math.exp(teacher[i][j] / temperature) for j in inside]
         q = [math.exp(student[i][j] / temperature) for j in inside]
-        divergences.append(
-            sum(a / sum(p) * math.log((a / sum(p)) / (b / sum(q))) for a, b in zip(p, q, strict=True))
-        )
+        divergences.append(sum(a / sum(p) * math.log((a / sum(p)) / (b / sum(q))) for a, b in zip(p, q, strict=True)))
     return (
         sum(divergences) / len(divergences) if divergences else 0.0,
         sum(squares) / len(squares) if squares else 0.0,
@@ -110,9 +108,7 @@ def test_a_row_with_one_kept_entry_is_not_in_the_mean_of_the_divergence():
     keep = torch.tensor([[True, True, True], [False, False, True], [False, False, False]])
     first = student[:1], teacher[:1]
     p, q = ((row[0, 1:] / 0.05).softmax(dim=0) for row in reversed(first))
-    assert distillation(student, teacher, keep=keep).kl.item() == pytest.approx(
-        (p * (p / q).log()).sum().item()
-    )
+    assert distillation(student, teacher, keep=keep).kl.item() == pytest.approx((p * (p / q).log()).sum().item())
 
 
 def test_extreme_cosines_at_the_default_temperature_stay_finite():

@@ -105,9 +105,7 @@ def test_the_order_of_the_batch_does_not_matter(order, entries):
     assert straight.intra.item() == pytest.approx(moved.intra.item(), abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    "kinds", [[], ["positive"], ["negative"], ["positive"] * 2, ["negative"] * 2, ["dropped"] * 3]
-)
+@pytest.mark.parametrize("kinds", [[], ["positive"], ["negative"], ["positive"] * 2, ["negative"] * 2, ["dropped"] * 3])
 def test_one_sided_batches_have_no_inter_term_and_no_gradient_from_it(kinds):
     similarity, teacher, positive, negative = tensors([(0.5, 0.7, kind) for kind in kinds])
     terms = mcl(similarity, teacher, positive, negative, **TAUS)
@@ -162,9 +160,7 @@ def test_inner_order_rests_once_the_gaps_agree():
 def test_unknown_teacher_similarities_outside_the_sets_do_no_harm():
     similarity = torch.tensor([0.9, 0.5, 0.1], requires_grad=True)
     teacher = torch.tensor([0.8, float("nan"), 0.0])
-    terms = mcl(
-        similarity, teacher, torch.tensor([True, False, False]), torch.tensor([False, False, True]), **TAUS
-    )
+    terms = mcl(similarity, teacher, torch.tensor([True, False, False]), torch.tensor([False, False, True]), **TAUS)
     (terms.inter + terms.intra).backward()
     assert torch.isfinite(terms.inter)
     assert torch.isfinite(similarity.grad).all()

@@ -119,7 +119,9 @@ def test_the_frozen_trunk_trains_the_same(architecture, tmp_path):
 def test_text_vectors_stop_at_the_last_site():
     made = student(adapt_layers="all", trained=True)
     made(texts=pad([made.template.alone((5, 6, 7))], 3)).vectors.sum().backward()
-    above = [n for n, p in made.named_parameters() if "layers.3." in n and ".lora_A." in n and "mlp" in n and p.grad is None]
+    above = [
+        n for n, p in made.named_parameters() if "layers.3." in n and ".lora_A." in n and "mlp" in n and p.grad is None
+    ]
     assert made.sites[0].startswith("3.")
     assert above
 
@@ -166,7 +168,9 @@ def test_a_disabled_adapter_has_no_vectors():
         made(texts=pad([made.template.alone((5, 6))], 3))
 
 
-@pytest.mark.parametrize(("option", "complaint"), [({"lora_dropout": 0.1}, "dropout"), ({"use_dora": True}, "plain LoRA")])
+@pytest.mark.parametrize(
+    ("option", "complaint"), [({"lora_dropout": 0.1}, "dropout"), ({"use_dora": True}, "plain LoRA")]
+)
 def test_dropout_and_dora_are_refused(option, complaint):
     from peft import LoraConfig, get_peft_model
 
@@ -175,7 +179,12 @@ def test_dropout_and_dora_are_refused(option, complaint):
     template = Template.build(words, prompt="{a} {b} same ?", label_words=label_words(words), max_text_tokens=8)
     with pytest.raises(FlipkdError, match=complaint):
         Student(
-            get_peft_model(model, config), words, template, sites=["2.self_attn.q_proj"], pooling="mean", first_adapted=0
+            get_peft_model(model, config),
+            words,
+            template,
+            sites=["2.self_attn.q_proj"],
+            pooling="mean",
+            first_adapted=0,
         )
 
 

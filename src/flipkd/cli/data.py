@@ -16,6 +16,10 @@ class Options:
     """Other splits by name, to find texts they share: --against.test test.csv."""
     columns: dict[str, str] | None = None
     """Column names where they are not found by themselves: text_a, text_b, label."""
+    encoding: str | None = None
+    """The files' encoding, where it is not found by itself."""
+    labelled: bool = True
+    """Whether the files have labels."""
     student: str = "smollm2-135m"
     """Whose tokens lengths are counted in."""
     max_text_tokens: int = 128
@@ -30,14 +34,19 @@ def run(options: Options) -> None:
 
     from flipkd.data.reader import read_pairs
     from flipkd.data.report import check
+    from flipkd.data.table import PairTable
     from flipkd.student.loading import load_tokenizer
 
     if not options.file:
         raise FlipkdError("Which file? flipkd data check FILE")
-    table = read_pairs(options.file, columns=options.columns, empty="keep")
-    others = {
-        name: read_pairs(file, columns=options.columns, empty="keep") for name, file in (options.against or {}).items()
-    }
+
+    def read(file: str) -> PairTable:
+        return read_pairs(
+            file, labelled=options.labelled, columns=options.columns, encoding=options.encoding, empty="keep"
+        )
+
+    table = read(options.file)
+    others = {name: read(file) for name, file in (options.against or {}).items()}
     tokenizer = load_tokenizer(options.student, cache_dir=Path(options.cache_dir).expanduser())
 
     def count_tokens(texts: list[str]) -> list[int]:

@@ -4,6 +4,7 @@ import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from flipkd.errors import FlipkdError
 
@@ -20,6 +21,10 @@ class Options:
     """The CSV file to write: the columns read, and probability, similarity, logit, match."""
     columns: dict[str, str] | None = None
     """Column names where they are not found by themselves: text_a, text_b."""
+    encoding: str | None = None
+    """The file's encoding, where it is not found by itself."""
+    empty: Literal["fail", "drop"] = "fail"
+    """What to do with rows that have an empty text; dropped ones are missing from the output."""
     chunk_rows: int = 2048
     """Rows that are answered together; memory stays the same whatever the file's size."""
     batch_tokens: int = 4096
@@ -49,7 +54,14 @@ def run(options: Options) -> None:
         with partial.open("w", encoding="utf-8", newline="") as handle, progress_bar() as progress:
             task = progress.add_task("pairs answered", total=None)
             writer = csv.writer(handle, lineterminator="\n")
-            for table in iter_pairs(options.pairs, columns=options.columns, chunk_rows=options.chunk_rows):
+            tables = iter_pairs(
+                options.pairs,
+                columns=options.columns,
+                encoding=options.encoding,
+                empty=options.empty,
+                chunk_rows=options.chunk_rows,
+            )
+            for table in tables:
                 if rows == 0:
                     writer.writerow(["text_a", "text_b", *table.extra, "probability", "similarity", "logit", "match"])
                 found = matcher.match_arrays(table.text_a, table.text_b, batch_tokens=options.batch_tokens)

@@ -35,6 +35,7 @@ def run(options: Options) -> None:
     from pathlib import Path
 
     from flipkd.console import announce
+    from flipkd.data.reader import read_pairs
     from flipkd.distill.splits import split_validation
     from flipkd.student.loading import choose_device
     from flipkd.teacher.training import fit_teacher
@@ -42,9 +43,11 @@ def run(options: Options) -> None:
     for name in ("train", "output"):
         if not getattr(options, name):
             raise FlipkdError(f"--{name} is missing.")
-    train, validation = split_validation(
-        options.train, options.validation, options.columns, options.validation_share, options.seed
-    )
+    train = read_pairs(options.train, columns=options.columns)
+    if options.validation is None:
+        train, validation = split_validation(train, options.validation_share, options.seed)
+    else:
+        validation = read_pairs(options.validation, columns=options.columns)
     fit_teacher(
         options.teacher, train, Path(options.output), options.training,
         seed=options.seed, validation=validation, device=choose_device(options.device),

@@ -1,6 +1,7 @@
 """The settings of the whole job, on top of those of the method."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from flipkd.errors import FlipkdError
 from flipkd.teacher.training import TeacherConfig
@@ -21,6 +22,10 @@ class DistillConfig(FlipConfig):
     """A file with one text a line: further texts of the domain for the warm-up."""
     columns: dict[str, str] | None = None
     """Column names where they are not found by themselves: text_a, text_b, label."""
+    encoding: str | None = None
+    """The files' encoding, where it is not found by itself (UTF-8, UTF-16 by its mark, then GB18030)."""
+    empty: Literal["fail", "drop"] = "fail"
+    """What to do with pairs that have an empty text."""
     validation_share: float = 0.15
     """The share of training pairs that becomes validation where no file is given."""
     limit: int | None = None

@@ -41,14 +41,20 @@ def read_splits(config: DistillConfig) -> Splits:
     Raises:
         FlipkdError: If a file cannot be read, or a split holds one class only.
     """
-    train, validation = split_validation(
-        config.train, config.validation, config.columns, config.validation_share, config.seed
-    )
+
+    def read(file: str) -> PairTable:
+        return read_pairs(file, columns=config.columns, encoding=config.encoding, empty=config.empty)
+
+    train = read(config.train)
+    if config.validation is None:
+        train, validation = split_validation(train, config.validation_share, config.seed)
+    else:
+        validation = read(config.validation)
     if config.limit is not None and config.limit < len(train):
         rows = np.sort(np.random.default_rng(config.seed).permutation(len(train))[: config.limit])
         announce("training pairs", f"{config.limit} of {len(train)}", f"--limit, drawn with seed {config.seed}")
         train = train.select(rows)
-    test = None if config.test is None else read_pairs(config.test, columns=config.columns)
+    test = None if config.test is None else read(config.test)
     splits = Splits(train, validation, test, [])
     for name, table in splits.tables.items():
         label = table.require_labels()
@@ -61,27 +67,23 @@ def read_splits(config: DistillConfig) -> Splits:
     if config.unlabelled is None:
         return splits
     known = {text for table in splits.tables.values() for text in table.texts()}
-    texts = list(dict.fromkeys(read_texts(config.unlabelled)))
+    texts = list(dict.fromkeys(read_texts(config.unlabelled, encoding=config.encoding)))
     further = [text for text in texts if text not in known]
     announce("unlabelled texts", len(further), f"{len(texts) - len(further)} more are in the pairs already")
     return Splits(train, validation, test, further)
 
 
-def split_validation(
-    train: str, validation: str | None, columns: dict[str, str] | None, share: float, seed: int
-) -> tuple[PairTable, PairTable]:
-    """Training and validation pairs, the second split off the first where no file is given, said aloud.
+def split_validation(pairs: PairTable, share: float, seed: int) -> tuple[PairTable, PairTable]:
+    """Split validation off training pairs where no file is given, said aloud.
 
     Args:
-        train: The training file or data set.
-        validation: The validation file or data set, if any.
-        columns: Column names where they are not found by themselves.
-        share: The share of training pairs that becomes validation.
-        seed: Of that split, which shares no text between the sides.
+        pairs: The training pairs.
+        share: The share of them that becomes validation.
+        seed: Of the split, which shares no text between the sides.
+
+    Raises:
+        FlipkdError: If too many pairs hang together by shared texts.
     """
-    pairs = read_pairs(train, columns=columns)
-    if validation is not None:
-        return pairs, read_pairs(validation, columns=columns)
     kept, held_out = grouped_split(pairs, share, seed)
     announce(
         "validation",

@@ -36,9 +36,7 @@ def loss_curve(path: Path, records: Iterable[Mapping[str, Any]]) -> "Figure":
     if not shown:
         raise FlipkdError("The training log holds no record with a loss; there is nothing to draw.")
     stages = _stages(shown)
-    terms = list(
-        dict.fromkeys(key.removesuffix(NORM) for record in shown for key in record if key.endswith(NORM))
-    )
+    terms = list(dict.fromkeys(key.removesuffix(NORM) for record in shown for key in record if key.endswith(NORM)))
 
     figure, (left, right) = canvas(columns=2, wide=6.5)
     for position, name in enumerate(["loss", *terms]):

@@ -18,9 +18,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 DASHES = ("-", "--", "-.", ":")
 
 
-def canvas(
-    columns: int = 1, rows: int = 1, *, wide: float = 5.5, high: float = 4.5
-) -> "tuple[Figure, list[Axes]]":
+def canvas(columns: int = 1, rows: int = 1, *, wide: float = 5.5, high: float = 4.5) -> "tuple[Figure, list[Axes]]":
     """A figure and its axes in reading order, `wide` by `high` inches each.
 
     Raises:

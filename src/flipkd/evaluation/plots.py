@@ -152,9 +152,7 @@ def similarity_histograms(path: Path, label: ArrayLike, before: ArrayLike, after
     return save(figure, path)
 
 
-def _flatten(
-    vectors_a: NDArray[np.floating], vectors_b: NDArray[np.floating]
-) -> tuple[NDArray[np.float64], float]:
+def _flatten(vectors_a: NDArray[np.floating], vectors_b: NDArray[np.floating]) -> tuple[NDArray[np.float64], float]:
     """The (2n, 2) principal components of both sides together, and the share of the variance they hold."""
     from sklearn.decomposition import PCA
 

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flipkd.errors import FlipkdError
 
-SCHEMA_VERSION = 1
 SPEC_FILE = "flipkd.json"
 TEACHER_FOLDER = "teacher"
 
@@ -50,7 +49,7 @@ class ArtefactSpec(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     base_model: str
     base_fingerprint: str
     template: dict[str, Any]

@@ -9,7 +9,7 @@ import torch
 
 from flipkd.console import track
 from flipkd.data.table import PairTable
-from flipkd.student.model import Rows, Student, pad
+from flipkd.student.model import Rows, Student, pad, to_device
 from flipkd.student.template import Prompt
 
 
@@ -73,11 +73,6 @@ def token_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         batch.append(index)
     if batch:
         yield batch
-
-
-def to_device(rows: Rows, device: torch.device) -> Rows:
-    """The same rows on another device."""
-    return Rows(ids=rows["ids"].to(device), mask=rows["mask"].to(device), text_mask=rows["text_mask"].to(device))
 
 
 class Reader:

@@ -64,6 +64,11 @@ def pad(sequences: Sequence[Prompt], pad_id: int, *, left: bool = False) -> Rows
     return Rows(ids=ids, mask=mask, text_mask=text_mask)
 
 
+def to_device(rows: Rows, device: torch.device) -> Rows:
+    """The same rows on another device."""
+    return Rows(ids=rows["ids"].to(device), mask=rows["mask"].to(device), text_mask=rows["text_mask"].to(device))
+
+
 class Student(nn.Module):
     """A decoder-only LLM with LoRA, read as an encoder and a decoder.
 
@@ -201,8 +206,7 @@ class Student(nn.Module):
     def _check_reading(self) -> None:
         """Compare this reading with the model's own forward on one prompt."""
         a, b = self.template.encode_texts(self.tokenizer, ["a", "b"])
-        rows = pad([self.template.pair(a, b)], 0)
-        rows = Rows(**{key: value.to(self.device) for key, value in rows.items()})  # type: ignore[typeddict-item]
+        rows = to_device(pad([self.template.pair(a, b)], 0), self.device)
         was_training = self.training
         self.eval()
         try:

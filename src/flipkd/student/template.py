@@ -152,7 +152,8 @@ class Template:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "Template":
         """The template that `as_dict` wrote."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+        return cls(**fields)
 
     def check_tokenizer(self, tokenizer: Any) -> None:
         """Refuse a tokenizer, or an edited prompt, that no longer gives the stored ids.

@@ -120,7 +120,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Batches come from the sampler as they are."""
         loader: DataLoader[Any] = DataLoader(
-            self.train_dataset, batch_sampler=self._batches, collate_fn=self.data_collator,  # type: ignore[arg-type]
+            self.train_dataset, batch_sampler=self._batches, collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers, pin_memory=self.args.dataloader_pin_memory,
         )  # fmt: skip
         return self.accelerator.prepare(loader)  # type: ignore[no-any-return]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import TrainingArguments
+from transformers import TrainerControl, TrainingArguments
 
 from flipkd.console import announce
 from flipkd.data.table import PairTable
@@ -201,7 +201,7 @@ class FlipTrainer(StageTrainer):
             f"{metric_key_prefix}_auc": float(roc_auc_score(label, log_odds)),
         }
         self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
 

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from flipkd.distill.config import DistillConfig
+from flipkd.distill.workspace import Workspace
+from flipkd.errors import FlipkdError
+
+
+def config(tmp_path, **options):
+    return DistillConfig(train="pairs.csv", output=str(tmp_path / "run"), **options)
+
+
+def test_work_is_done_once_and_read_back(tmp_path):
+    calls = []
+
+    def work():
+        calls.append(1)
+        return {"x": np.arange(3)}
+
+    Workspace(config(tmp_path), {}).once("piece", work)
+    found = Workspace(config(tmp_path), {}).once("piece", work)
+    np.testing.assert_array_equal(found["x"], np.arange(3))
+    assert len(calls) == 1
+
+
+def test_failed_work_leaves_nothing(tmp_path):
+    def fail():
+        raise ValueError
+
+    workspace = Workspace(config(tmp_path), {})
+    with pytest.raises(ValueError):
+        workspace.once("piece", fail)
+    assert not list(workspace.folder.glob("piece*"))
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"lora_rank": 8}])
+def test_unfinished_work_of_other_settings_is_refused(tmp_path, change):
+    Workspace(config(tmp_path), {})
+    with pytest.raises(FlipkdError, match="unfinished work of other settings"):
+        Workspace(config(tmp_path, **change), {})
+
+
+def test_unfinished_work_of_edited_data_is_refused(tmp_path):
+    Workspace(config(tmp_path), {"train": "a"})
+    with pytest.raises(FlipkdError, match="other settings or data"):
+        Workspace(config(tmp_path), {"train": "b"})
+
+
+def test_overwrite_starts_anew(tmp_path):
+    Workspace(config(tmp_path), {}).record("note", 1)
+    anew = Workspace(config(tmp_path, seed=1, overwrite=True), {})
+    assert anew.recorded("note") is None
+
+
+def test_logging_more_often_still_resumes(tmp_path):
+    Workspace(config(tmp_path), {}).record("note", 1)
+    assert Workspace(config(tmp_path, logging_steps=1), {}).recorded("note") == 1
+
+
+def test_an_existing_output_is_not_touched(tmp_path):
+    (tmp_path / "run").mkdir()
+    with pytest.raises(FlipkdError, match="already there"):
+        Workspace(config(tmp_path), {})
+
+
+def test_a_failed_write_publishes_nothing_and_keeps_the_work(tmp_path):
+    workspace = Workspace(config(tmp_path), {})
+
+    def write(folder):
+        (folder / "half").write_text("x")
+        raise FlipkdError("no")
+
+    with pytest.raises(FlipkdError):
+        workspace.publish(write)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.work"]
+
+
+def test_publishing_replaces_the_old_output_and_removes_the_work(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "old").write_text("x")
+    workspace = Workspace(config(tmp_path, overwrite=True), {})
+    workspace.publish(lambda folder: (folder / "new").write_text("x"))
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["run", "new"]
+
+
+def test_time_adds_up_over_interruptions(tmp_path):
+    workspace = Workspace(config(tmp_path), {})
+    with workspace.timing("stage"):
+        pass
+    first = workspace.seconds()["stage"]
+    with pytest.raises(KeyboardInterrupt), workspace.timing("stage"):
+        raise KeyboardInterrupt
+    assert workspace.seconds()["stage"] > first

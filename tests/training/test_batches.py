@@ -1,0 +1,128 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import pairs, student
+
+from flipkd.student.inference import EncodedPairs
+from flipkd.teacher.signal import TeacherSignal
+from flipkd.training.batches import GroupedBatches, PairCollator, TextCollator, neighbour_groups
+
+sizes = st.integers(1, 120).flatmap(
+    lambda n: st.tuples(
+        st.lists(st.integers(1, 60), min_size=n, max_size=n), st.lists(st.integers(0, 2), min_size=n, max_size=n)
+    )
+)
+
+
+@settings(deadline=None)
+@given(sizes, st.integers(1, 16), st.integers(0, 5), st.booleans())
+def test_every_item_comes_once_in_batches_of_one_group(drawn, batch_size, epoch, both_orders):
+    lengths, group = (np.array(column) for column in drawn)
+    batches = GroupedBatches(lengths, group, batch_size, 0, both_orders=both_orders)
+    batches.set_epoch(epoch)
+    found = list(batches)
+    assert len(found) == len(batches)
+    rows = [np.array(batch) % len(lengths) for batch in found]
+    assert sorted(np.concatenate(rows).tolist()) == list(range(len(lengths)))
+    assert all(len(set(group[batch].tolist())) == 1 and len(batch) <= batch_size for batch in rows)
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    def order(seed, epoch):
+        batches = GroupedBatches(np.arange(50), np.zeros(50), 8, seed, both_orders=True)
+        batches.set_epoch(epoch)
+        return list(batches)
+
+    assert order(0, 1) == order(0, 1)
+    assert order(0, 1) != order(0, 2)
+    assert order(0, 1) != order(1, 1)
+
+
+def test_both_orders_come_about_equally_often():
+    batches = GroupedBatches(np.arange(1000), np.zeros(1000), 32, 0, both_orders=True)
+    swapped = sum(item >= 1000 for batch in batches for item in batch)
+    assert 420 < swapped < 580
+
+
+def test_batches_hold_like_lengths():
+    lengths = np.random.default_rng(0).integers(5, 100, 800)
+    padded = sum(len(batch) * lengths[batch].max() for batch in GroupedBatches(lengths, np.zeros(800), 16, 0))
+    shuffled = lengths.reshape(-1, 16).max(axis=1).sum() * 16
+    assert padded < 1.2 * lengths.sum() < shuffled
+
+
+def test_neighbours_come_together():
+    rng = np.random.default_rng(0)
+    centres = np.eye(5)[rng.integers(0, 5, 60)]
+    vectors = (centres + 0.01 * rng.normal(size=(60, 5))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    group = neighbour_groups(vectors, 6, seed=0)
+    assert np.bincount(group).max() <= 6
+    of_one_centre = [len({centres[i].argmax() for i in np.flatnonzero(group == g)}) == 1 for g in set(group)]
+    assert np.mean(of_one_centre) > 0.6
+
+
+def parts(mask_pairs=False):
+    made, table = student(), pairs(12)
+    encoded = EncodedPairs.of(made, table.text_a, table.text_b)
+    vectors = np.random.default_rng(0).normal(size=(len(encoded.ids), 5)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    similarity = (vectors[encoded.a] * vectors[encoded.b]).sum(axis=1)
+    signal = TeacherSignal(table.texts(), vectors, np.zeros(len(vectors), dtype=np.int64), similarity, mask_pairs)
+    return made, table, encoded, signal
+
+
+def collate(items, **options):
+    made, table, encoded, signal = parts(**options)
+    return made, table, encoded, PairCollator(made.template, 3, encoded, table.label, signal)(items)
+
+
+def test_a_swapped_item_is_the_same_pair_the_other_way():
+    made, table, encoded, batch = collate([2, 2 + 12])
+    first, second = (batch["pairs"]["ids"][i][batch["pairs"]["mask"][i].bool()].tolist() for i in (0, 1))
+    a, b = encoded.ids[encoded.a[2]], encoded.ids[encoded.b[2]]
+    assert first == list(made.template.pair(a, b).ids)
+    assert second == list(made.template.pair(b, a).ids)
+    assert batch["rows"].tolist() == [2, 2]
+    assert batch["label"].tolist() == [table.label[2]] * 2
+
+
+def test_no_padding_beyond_the_longest_row():
+    _, _, _, batch = collate([0, 5, 7])
+    for rows in (batch["pairs"], batch["texts"]):
+        assert rows["mask"].sum(dim=1).max() == rows["ids"].shape[1]
+
+
+def test_the_matrix_is_over_distinct_texts_and_pairs_find_their_places():
+    _, _, encoded, batch = collate([0, 1, 0 + 12])
+    # Item 12 is pair 0 swapped: its a and b are there already, one as an a, one as an a too.
+    assert batch["teacher"].shape == (4, 4)
+    teacher = batch["teacher"][batch["left"], batch["right"]]
+    np.testing.assert_allclose(teacher, batch["pair_teacher"], atol=1e-6)
+    assert "texts" in batch
+    assert len(batch["texts"]["ids"]) == 1
+
+
+def test_vectors_are_put_in_the_order_of_the_matrix():
+    made, _, encoded, batch = collate([0, 1, 0 + 12, 4])
+    vectors = made(batch["pairs"], batch["texts"]).vectors[batch["order"]]
+    alone = made(texts=TextCollator(made.template, 3, encoded, parts()[3])([0, 1, 4])["texts"]).vectors
+    pair = (vectors[batch["left"]] * vectors[batch["right"]]).sum(dim=1)
+    expected = [(alone[2 * i] * alone[2 * i + 1]).sum().item() for i in (0, 1, 0, 2)]
+    np.testing.assert_allclose(pair.detach(), expected, atol=1e-5)
+
+
+def test_a_leak_masks_the_labelled_entries_both_ways():
+    _, _, _, batch = collate([0, 1], mask_pairs=True)
+    left, right = batch["left"], batch["right"]
+    assert not batch["keep"][left, right].any()
+    assert not batch["keep"][right, left].any()
+    assert batch["keep"].sum() == batch["keep"].numel() - 4
+
+
+def test_warm_up_batches_keep_a_pair_together():
+    made, _, encoded, signal = parts()
+    batch = TextCollator(made.template, 3, encoded, signal)([3, 8])
+    ids = [row[mask.bool()].tolist() for row, mask in zip(batch["texts"]["ids"], batch["texts"]["mask"], strict=True)]
+    expected = [encoded.ids[end] for i in (3, 8) for end in (encoded.a[i], encoded.b[i])]
+    assert ids == [list(made.template.alone(text).ids) for text in expected]
