@@ -112,3 +112,45 @@ def pairs(count, seed=0):
     label = rng.permutation(np.arange(count) % 2)
     right = [a.split()[0] + " " + b if y else b for a, b, y in zip(left, right, label, strict=True)]
     return PairTable(left, right, label.astype(np.int64), "toy", list(range(2, count + 2)), {})
+
+
+def save_student(folder, architecture="llama"):
+    """A base model on disk, as a user's own would be."""
+    model, words = base_model(architecture)
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+    return str(folder)
+
+
+def save_teacher(folder):
+    """A tiny bi-encoder on disk: BERT of two layers, mean pooling."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import BertConfig, BertModel
+
+    words = tokenizer("wordpiece")
+    words.add_special_tokens({"cls_token": "<s>", "sep_token": "</s>"})
+    torch.manual_seed(0)
+    bert = BertModel(
+        BertConfig(
+            vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
+            max_position_embeddings=64, pad_token_id=3,
+        )
+    )  # fmt: skip
+    plain = folder / "plain"
+    bert.save_pretrained(plain)
+    words.save_pretrained(plain)
+    transformer = Transformer(str(plain), max_seq_length=32)
+    made = SentenceTransformer(modules=[transformer, Pooling(16)], device="cpu")
+    made.save(str(folder / "teacher"))
+    return str(folder / "teacher")
+
+
+def write_csv(table, file):
+    import csv
+
+    with open(file, "w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["text_a", "text_b", "label"])
+        writer.writerows(zip(table.text_a, table.text_b, table.label.tolist(), strict=True))
+    return str(file)

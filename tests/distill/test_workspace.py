@@ -25,10 +25,10 @@ def test_work_is_done_once_and_read_back(tmp_path):
 
 def test_failed_work_leaves_nothing(tmp_path):
     def fail():
-        raise ValueError
+        raise ValueError("broken")
 
     workspace = Workspace(config(tmp_path), {})
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="broken"):
         workspace.once("piece", fail)
     assert not list(workspace.folder.glob("piece*"))
 

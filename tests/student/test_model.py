@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from tiny import base_model, label_words, pairs, student, texts
 
 from flipkd.errors import FlipkdError
-from flipkd.student.adapter import add_adapter, adapter_norms, load_adapter
+from flipkd.student.adapter import adapter_norms, add_adapter, load_adapter
 from flipkd.student.inference import EncodedPairs, Reader
 from flipkd.student.model import Student, pad
 from flipkd.student.template import Template
+from tiny import base_model, label_words, pairs, student, texts
 
 ARCHITECTURES = ("llama", "gemma3", "gpt_neox")
 

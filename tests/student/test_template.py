@@ -1,10 +1,10 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import PROMPT, label_words, tokenizer
 
 from flipkd.errors import FlipkdError
 from flipkd.student.template import Template
+from tiny import PROMPT, label_words, tokenizer
 
 WORDS = {family: tokenizer(family) for family in ("bpe", "unigram", "wordpiece")}
 

@@ -1,11 +1,11 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import pairs, student
 
 from flipkd.student.inference import EncodedPairs
 from flipkd.teacher.signal import TeacherSignal
 from flipkd.training.batches import GroupedBatches, PairCollator, TextCollator, neighbour_groups
+from tiny import pairs, student
 
 sizes = st.integers(1, 120).flatmap(
     lambda n: st.tuples(
@@ -94,7 +94,7 @@ def test_no_padding_beyond_the_longest_row():
 
 
 def test_the_matrix_is_over_distinct_texts_and_pairs_find_their_places():
-    _, _, encoded, batch = collate([0, 1, 0 + 12])
+    _, _, _, batch = collate([0, 1, 0 + 12])
     # Item 12 is pair 0 swapped: its a and b are there already, one as an a, one as an a too.
     assert batch["teacher"].shape == (4, 4)
     teacher = batch["teacher"][batch["left"], batch["right"]]

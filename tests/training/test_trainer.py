@@ -6,7 +6,6 @@ import signal as signals
 import numpy as np
 import pytest
 import torch
-from tiny import pairs, student, texts
 from transformers import TrainerCallback
 
 from flipkd.errors import FlipkdError
@@ -15,6 +14,7 @@ from flipkd.teacher.thresholds import DualThresholds
 from flipkd.training.config import FlipConfig
 from flipkd.training.stage import adapter_state, last_checkpoint, load_adapter_state
 from flipkd.training.trainer import FlipTrainer, WarmupTrainer, training_arguments
+from tiny import pairs, student, texts
 
 LIMITS = DualThresholds(0.6, 0.2, "toy")
 
@@ -213,7 +213,7 @@ def test_a_nan_gradient_stops_before_the_step(tmp_path):
             if state.global_step == 1:
                 next(p for p in model.parameters() if p.requires_grad).register_hook(lambda g: g * float("nan"))
 
-    with pytest.raises(FlipkdError, match="gradient .* not finite at step 2"):
+    with pytest.raises(FlipkdError, match=r"gradient .* not finite at step 2"):
         joint(tmp_path, callbacks=[Spoil()]).run()
 
 

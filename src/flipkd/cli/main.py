@@ -55,6 +55,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(module: str, prog: str, words: list[str]) -> int:
+    from rich.markup import escape
+
     from flipkd.console import console
     from flipkd.errors import FlipkdError
 
@@ -64,10 +66,12 @@ def _run(module: str, prog: str, words: list[str]) -> int:
 
         command.run(parse(command.Options, prog, words))
     except FlipkdError as error:
-        console.print(f"[bold red]error:[/bold red] {error}", markup=False, style=None)
+        # Not wrapped: a message is one line, whatever the terminal's width, so that it can be searched for.
+        console.print(f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        console.print("Interrupted. The same command goes on from the last checkpoint.")
+        resumes = " The same command goes on from the last checkpoint." if prog == "flipkd distill" else ""
+        console.print(f"Interrupted.{resumes}")
         return 130
     except BrokenPipeError:
         return 1

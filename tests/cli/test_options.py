@@ -1,0 +1,130 @@
+"""Options from words and YAML: dashes, switches, the first word, and what is refused."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from flipkd.cli import data
+from flipkd.cli.options import parse
+
+
+@dataclass
+class Inner:
+    """Nested settings."""
+
+    epochs: float = 2.0
+    """Passes."""
+    mixed_precision: bool = False
+    """A nested switch."""
+
+
+@dataclass
+class Outer:
+    """Settings."""
+
+    text_file: str = ""
+    """A file."""
+    keep_teacher: bool = False
+    """A switch."""
+    baseline: bool = True
+    """A switch that is on."""
+    rank: int = 32
+    """A number."""
+    words: tuple[str, str] = (" no", " yes")
+    """Two words."""
+    report_to: list[str] = field(default_factory=list)
+    """A list."""
+    inner: Inner = field(default_factory=Inner)
+    """Nested."""
+
+
+def outer(*words):
+    return parse(Outer, "flipkd test", list(words))
+
+
+def test_nothing_given_is_the_defaults():
+    assert outer() == Outer()
+
+
+@pytest.mark.parametrize("words", [["--text-file", "a-b.csv"], ["--text_file", "a-b.csv"], ["--text-file=a-b.csv"]])
+def test_dashes_and_underscores_in_names_are_one_and_values_stay(words):
+    assert outer(*words).text_file == "a-b.csv"
+
+
+def test_a_value_may_hold_an_equals_sign_and_dashes():
+    assert outer("--text-file=a=b--c").text_file == "a=b--c"
+
+
+@pytest.mark.parametrize("behind", [[], ["--rank", "4"], ["--baseline"]])
+def test_a_lone_switch_is_true(behind):
+    assert outer("--keep-teacher", *behind).keep_teacher is True
+
+
+def test_a_switch_takes_a_value():
+    assert outer("--baseline", "false").baseline is False
+    assert outer("--baseline=false").baseline is False
+
+
+def test_nested_settings_by_dots_with_switches():
+    made = outer("--inner.epochs", "3", "--inner.mixed-precision", "--keep-teacher")
+    assert made.inner == Inner(epochs=3.0, mixed_precision=True)
+    assert made.keep_teacher is True
+
+
+def test_lists_as_yaml():
+    made = outer("--words", '[" 否", " 是"]', "--report-to", "[tensorboard]")
+    assert made.words == (" 否", " 是")
+    assert made.report_to == ["tensorboard"]
+
+
+def test_the_first_word_is_the_file():
+    made = parse(data.Options, "flipkd data check", ["pairs.csv", "--against.test", "t.csv", "--against.dev=d.csv"])
+    assert made.file == "pairs.csv"
+    assert made.against == {"test": "t.csv", "dev": "d.csv"}
+    assert parse(data.Options, "flipkd data check", ["--labelled", "false", "--file", "p.csv"]).file == "p.csv"
+
+
+def test_a_flag_behind_the_yaml_wins(tmp_path):
+    file = tmp_path / "settings.yaml"
+    file.write_text("rank: 8\nkeep_teacher: true\ninner:\n  epochs: 5\n")
+    made = outer("--config", str(file), "--rank", "16")
+    assert made.rank == 16
+    assert made.keep_teacher is True
+    assert made.inner == Inner(epochs=5.0)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--rank", "many"],
+        ["--rank", "1.5"],
+        ["--keep-teacher", "perhaps"],
+        ["--words", "[a]"],
+        ["--no-such-option", "1"],
+        ["stray"],
+        ["--config", "missing.yaml"],
+    ],
+)
+def test_what_does_not_fit_is_wrong_usage(words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        outer(*words)
+    assert stopped.value.code == 2
+    assert "flipkd test --help" in capsys.readouterr().err
+
+
+def test_an_unknown_name_in_yaml_is_wrong_usage(tmp_path, capsys):
+    file = tmp_path / "settings.yaml"
+    file.write_text("rnak: 8\n")
+    with pytest.raises(SystemExit) as stopped:
+        outer("--config", str(file))
+    assert stopped.value.code == 2
+    assert "rnak" in capsys.readouterr().err
+
+
+def test_help_shows_each_fields_docstring(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        outer("--keep-teacher", "-h")
+    assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    assert "A switch that is on." in said
+    assert "--inner.epochs" in said
