@@ -42,7 +42,8 @@ class DistillConfig(FlipConfig):
     output: str = ""
     """The folder of the artefact; unfinished work lies in a folder beside it, named OUTPUT.work."""
     overwrite: bool = False
-    """Replace an artefact that is already there, and start unfinished work anew."""
+    """Replace an artefact that is already there, and drop unfinished work of other settings. Work of the same
+    settings is always resumed."""
     keep_teacher: bool = False
     """Keep the teacher beside the student: its similarity may join the answer."""
     baseline: bool = True

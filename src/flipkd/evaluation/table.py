@@ -2,29 +2,30 @@
 
 from collections.abc import Iterator, Mapping
 
+from rich import box
 from rich.table import Table
 
 from flipkd.evaluation.metrics import Metrics
 
 ONE_MODEL = {
     "teacher": "teacher",
-    "zero_shot": "student, zero-shot",
-    "fine_tuned": "student, fine-tuned",
-    "flipped_decoder": "flipped, decoder alone",
-    "flipped_encoder": "flipped, encoder alone",
-    "flipped_answer": "flipped, answer",
+    "zero_shot": "zero-shot",
+    "fine_tuned": "fine-tuned",
+    "flipped_decoder": "flipped decoder",
+    "flipped_encoder": "flipped encoder",
+    "flipped_answer": "flipped answer",
 }
 TWO_MODELS = {
-    "fine_tuned_teacher": "fine-tuned + teacher (two models)",
-    "flipped_teacher": "flipped + teacher (two models)",
+    "fine_tuned_teacher": "fine-tuned+teacher",
+    "flipped_teacher": "flipped+teacher",
 }
-COLUMNS = ("method", "F1", "AP", "AUC", "accuracy", "precision", "recall", "threshold", "n")
+COLUMNS = ("method", "F1", "AP", "AUC", "acc.", "prec.", "recall", "threshold", "n")
 
 
 def _cells(name: str, metrics: Metrics) -> list[str]:
     m = metrics
     figures = (m.f1, m.ap, m.auc, m.accuracy, m.precision, m.recall)
-    return [name, *(f"{figure:.4f}" for figure in figures), f"{m.threshold:.4g}", str(m.n)]
+    return [name, *(f"{figure:.3f}" for figure in figures), f"{m.threshold:.3g}", str(m.n)]
 
 
 def _sections(rows: Mapping[str, Metrics]) -> Iterator[list[list[str]]]:
@@ -43,7 +44,8 @@ def comparison_table(rows: Mapping[str, Metrics]) -> Table:
     Args:
         rows: Metrics by the keys of ``evaluation/metrics.json``; other keys are shown by their own name.
     """
-    table = Table(*COLUMNS[:1])
+    # Narrow enough for a terminal of 80 columns.
+    table = Table(*COLUMNS[:1], box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in COLUMNS[1:]:
         table.add_column(name, justify="right")
     for section in _sections(rows):

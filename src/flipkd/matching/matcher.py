@@ -106,7 +106,7 @@ class Matcher:
             first_adapted=spec.first_adapted,
         )
         kept = spec.teacher.kept
-        teacher = Teacher.load(str(folder / TEACHER_FOLDER), device=chosen, cache_dir=cache) if kept else None
+        teacher = Teacher.load(str(folder / TEACHER_FOLDER), device=chosen, cache=False) if kept else None
         return cls(student, spec, teacher)
 
     def match(self, text_a: str, text_b: str) -> MatchResult:

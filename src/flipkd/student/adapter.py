@@ -1,5 +1,6 @@
 """Give a student a LoRA adapter, and read one back (PEFT does both)."""
 
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,7 +85,10 @@ def add_adapter(
         layers_to_transform=list(range(first, len(layers))),
         layers_pattern=name,
     )
-    adapted = get_peft_model(model, config)
+    with warnings.catch_warnings():
+        # PEFT still asks transformers by a name that is deprecated.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        adapted = get_peft_model(model, config)
     student = Student(adapted, tokenizer, template, sites=sites, pooling=pooling, first_adapted=first)
     trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     total = sum(p.numel() for p in adapted.parameters())
@@ -111,7 +115,9 @@ def load_adapter(
     from peft import PeftModel
 
     try:
-        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
     except (RuntimeError, ValueError, KeyError) as error:
         raise FlipkdError(f"The adapter in {folder} does not fit the base model: {error}") from error
     if not max(adapter_norms(adapted).values(), default=0.0) > 0.0:

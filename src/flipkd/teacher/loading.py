@@ -40,7 +40,7 @@ def resolve(name: str) -> Path:
         return Path(get_model_path())
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return folder / ALL if (folder / RECORD).is_file() else folder
+        return _chief(folder) if (folder / RECORD).is_file() else folder
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise FlipkdError(f"There is no teacher folder {name!r}. Check the path, or give a hub id or {ALIAS!r}.")
     from huggingface_hub import snapshot_download
@@ -52,6 +52,15 @@ def resolve(name: str) -> Path:
             f"Could not get the teacher {name!r} from the hub, and it is no folder: {error}\n"
             f"Give a full hub id (such as sentence-transformers/all-MiniLM-L6-v2), a folder, or {ALIAS!r}."
         ) from error
+
+
+def _chief(folder: Path) -> Path:
+    """The teacher trained on all pairs, the last that `flipkd teacher train` writes."""
+    if not (folder / ALL).is_dir():
+        raise FlipkdError(
+            f"The training of the teacher in {folder} is unfinished. Run it again: it goes on from there."
+        )
+    return folder / ALL
 
 
 def kind_of(folder: Path) -> tuple[Kind, str]:
@@ -108,8 +117,8 @@ def fingerprint(folder: Path) -> str:
 
 
 @contextmanager
-def _without_bars() -> Iterator[None]:
-    """Silence transformers' progress bars: a small model's weights are there before they are read."""
+def without_bars() -> Iterator[None]:
+    """Silence transformers' progress bars: a small model is read and written before they can be."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
@@ -141,7 +150,7 @@ def load_model(folder: Path, kind: Kind, *, device: str | None, train: bool = Fa
     dtype = "float32" if train or device == "cpu" else "auto"
     make = SentenceTransformer if kind == "bi" else CrossEncoder
     try:
-        with _without_bars():
+        with without_bars():
             model = make(
                 str(folder),
                 device=device,

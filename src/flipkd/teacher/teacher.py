@@ -15,6 +15,8 @@ from flipkd.teacher.loading import Kind, content_files, fingerprint, kind_of, lo
 
 BATCH = 64
 """Texts, or pairs, of one forward."""
+NOTICES = ("README.md", "LICENSE", "LICENSE.md", "NOTICE", "NOTICE.md")
+"""Card and licence, which go wherever a copy of the model goes."""
 CHUNK = 65_536
 """Pairs whose cosines are taken at once: 200 MB of vectors at 384 dimensions."""
 
@@ -73,8 +75,8 @@ class Teacher:
 
         Licence and model card are copied too, other files are not.
         """
-        texts = [file.name for file in self._folder.iterdir() if file.stem.upper() in ("LICENSE", "NOTICE", "README")]
-        for file in [*content_files(self._folder), *texts]:
+        notices = [Path(name) for name in NOTICES if (self._folder / name).is_file()]
+        for file in [*content_files(self._folder), *notices]:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self._folder / file, folder / file)
 
@@ -144,7 +146,8 @@ class Teacher:
                 f"The teacher {self.name!r} gives no usable vector (not finite, or zero) for {len(bad)} of "
                 f"{len(texts)} texts, first {texts[bad[0]][:80]!r}. Leave them out or use another teacher."
             )
-        return values / length
+        values /= length
+        return values
 
     def _pair_similarity(self, pairs: list[tuple[str, str]]) -> NDArray[np.float32]:
         distinct = sorted(set(pairs))

@@ -1,35 +1,37 @@
-"""The dual threshold: below and above which the teacher is trusted (docs/method.md section 4).
+"""The dual threshold: where the teacher is trusted (docs/method.md section 4).
 
-The paper states a floor for positives and a ceiling for negatives; how they are fitted is our reading.
+The paper states that there is a floor for positives, tau_p, and a ceiling for negatives, tau_n. How they are
+fitted, and how they meet the labels, is our reading.
 """
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from rich.console import Group
 from rich.table import Table
 
 from flipkd.console import warn
 from flipkd.errors import FlipkdError
 
 GAP = 0.01
-"""Thresholds that would cross move this far to either side of their midpoint."""
+"""Half the distance the thresholds get where they would cross."""
 BINS = 10
+BAR = 30
+"""Characters of the longest bar of the histogram."""
 
 
 @dataclass(frozen=True)
 class DualThresholds:
-    """When the teacher is trusted.
-
-    Attributes:
-        tau_p: The floor of trusted positives, a similarity.
-        tau_n: The ceiling of trusted negatives; always below `tau_p`.
-        reason: Where they come from.
-    """
+    """Where the teacher's similarities are trusted; tau_n < tau_p always."""
 
     tau_p: float
+    """Floor of trusted positives, a similarity."""
     tau_n: float
+    """Ceiling of trusted negatives, a similarity."""
     reason: str
+    """How they were found."""
 
     def __post_init__(self) -> None:
         if not self.tau_n < self.tau_p:
@@ -40,135 +42,168 @@ class DualThresholds:
         return asdict(self)
 
 
-def _lowest_floor(similarity: np.ndarray, positive: np.ndarray, precision: float) -> tuple[float, float]:
-    """The lowest value t with a precision of at least `precision` among T >= t, and that precision.
+def fit_thresholds(similarity: ArrayLike, label: ArrayLike, *, precision: float = 0.9) -> DualThresholds:
+    """Fit both thresholds on validation pairs (docs/method.md section 4, our reading).
 
-    Where no value reaches it, the value with the best precision there is, the lowest of equals.
-    """
-    order = np.argsort(-similarity, kind="stable")
-    values = similarity[order]
-    reached = np.cumsum(positive[order]) / np.arange(1, len(values) + 1)
-    # Equal similarities stand or fall together: only the last row of a tie is a place to cut.
-    cuts = np.append(values[1:] < values[:-1], True)
-    good = np.flatnonzero(cuts & (reached >= precision))
-    if len(good):
-        return float(values[good[-1]]), float(reached[good[-1]])
-    best = reached[cuts].max()
-    place = np.flatnonzero(cuts & (reached == best))[-1]
-    return float(values[place]), float(best)
-
-
-def fit_thresholds(similarity: np.ndarray, label: np.ndarray, *, precision: float = 0.9) -> DualThresholds:
-    """Fit both thresholds on validation.
-
-    tau_p is the lowest threshold above which the teacher's precision for matches is `precision`, tau_n the
-    highest below which its precision for non-matches is. Where it never is, the best it reaches counts, with
-    a warning; where the two would cross, both move to their midpoint -/+ 0.01.
+    tau_p is the lowest t such that among the pairs with T >= t the share of matches is at least `precision`;
+    tau_n the highest t such that among the pairs with T <= t the share of non-matches is. A share that is
+    never reached is replaced by the best there is, with a warning; thresholds that would cross, or meet,
+    become their midpoint -/+ 0.01.
 
     Args:
-        similarity: (n,) T of the validation pairs.
+        similarity: (n,) T of the pairs, in [-1, 1].
         label: (n,) 0 or 1.
-        precision: What is asked of both.
+        precision: The share asked for, above 0 and up to 1.
+
+    Returns:
+        Thresholds with tau_n < tau_p, tau_n < 1 and tau_p > -1.
 
     Raises:
-        FlipkdError: If there are no pairs, or a similarity is not finite.
+        FlipkdError: If there are no pairs, a similarity is not in [-1, 1], or a label not 0 or 1.
     """
-    similarity = np.asarray(similarity, dtype=np.float64)
-    if len(similarity) == 0 or not np.isfinite(similarity).all():
-        raise FlipkdError("The teacher's similarities on validation are missing or not finite; thresholds need them.")
-    match = np.asarray(label) == 1
-    tau_p, for_matches = _lowest_floor(similarity, match, precision)
-    negated, for_others = _lowest_floor(-similarity, ~match, precision)
-    tau_n = -negated
-    for name, reached in (("matches", for_matches), ("non-matches", for_others)):
-        if reached < precision:
+    t, y = _checked(similarity, label)
+    if not 0 < precision <= 1:
+        raise FlipkdError(f"The precision asked of the thresholds must lie above 0 and up to 1; it is {precision}.")
+    if t.min() == t.max():
+        warn(f"The teacher gives every validation pair the similarity {t[0]:.4f}: it tells nothing apart.")
+    tau_p, share_p, rows_p = _floor(t, y, precision)
+    tau_n, share_n, rows_n = _floor(-t, 1 - y, precision)
+    tau_n = -tau_n
+    for what, share in (("matches", share_p), ("non-matches", share_n)):
+        if share < precision:
             warn(
-                f"The teacher's precision for {name} reaches {reached:.2f} on validation, not {precision:.2f}: "
-                "its threshold is where it is best, and filters little that is wrong."
+                f"The teacher's precision for {what} reaches {share:.2f} on validation, not {precision:.2f}: "
+                "its threshold is put where it is best."
             )
-    reason = f"precision {for_matches:.2f} for matches, {for_others:.2f} for non-matches on {len(similarity)} validation pairs"
-    if not tau_n < tau_p:
+    reason = (
+        f"precision {share_p:.2f} for matches over {rows_p} of {len(t)} validation pairs, "
+        f"{share_n:.2f} for non-matches over {rows_n}"
+    )
+    if tau_n >= tau_p:
         middle = (tau_p + tau_n) / 2
+        reason += f"; {tau_p:.3f} and {tau_n:.3f} cross, so the midpoint -/+ {GAP}"
         tau_p, tau_n = middle + GAP, middle - GAP
-        reason += "; the two would cross, so they stand about their midpoint"
-    return DualThresholds(tau_p, tau_n, reason)
+    return DualThresholds(float(tau_p), float(tau_n), reason)
+
+
+def _checked(similarity: ArrayLike, label: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    t = np.asarray(similarity, dtype=np.float64)
+    y = np.asarray(label)
+    if t.ndim != 1 or t.shape != y.shape or not len(t):
+        raise FlipkdError(
+            f"Thresholds need one similarity and one label per pair; they are of shape {t.shape} and {y.shape}."
+        )
+    bad = np.flatnonzero(~((t >= -1) & (t <= 1)))
+    if len(bad):
+        raise FlipkdError(
+            f"Similarities must be finite and in [-1, 1] (a cosine, or 2p - 1 of a probability p); "
+            f"{len(bad)} of {len(t)} are not, first {t[bad[0]]} at row {bad[0]}. Convert logits or other scales first."
+        )
+    if not np.isin(y, (0, 1)).all():
+        raise FlipkdError("Labels must be 0 or 1 for every pair.")
+    return t, y.astype(np.int64)
+
+
+def _floor(t: NDArray[np.float64], y: NDArray[np.int64], precision: float) -> tuple[float, float, int]:
+    """The lowest t with enough precision at and above it, else the lowest with the best.
+
+    Without any y = 1 every precision is 0, and the highest t is taken: nothing is to be trusted.
+
+    Returns:
+        The threshold, the precision there, and the rows at or above it.
+    """
+    distinct, where = np.unique(-t, return_inverse=True)
+    rows = np.cumsum(np.bincount(where))
+    hits = np.cumsum(np.bincount(where, weights=y))
+    share = hits / rows
+    asked = min(precision, share.max())
+    # A product, since hits / rows can fall just short of a precision that is met exactly.
+    cut = int(np.flatnonzero(hits >= asked * rows - 1e-9)[-1]) if hits[-1] else 0
+    return float(-distinct[cut]), float(share[cut]), int(rows[cut])
 
 
 @dataclass(frozen=True)
 class ThresholdReport:
-    """What the thresholds keep and drop, by label (docs/method.md section 4's table, labelled rows).
+    """What the thresholds keep and drop of labelled pairs, and how the teacher agrees with the labels."""
 
-    Attributes:
-        n: Pairs.
-        kept: Those that stay in MCL's sets.
-        kept_matches: Matches with T >= tau_n.
-        dropped_matches: Matches the teacher contradicts.
-        kept_others: Non-matches with T <= tau_p.
-        dropped_others: Non-matches the teacher contradicts.
-        sure: Pairs with T >= tau_p or T <= tau_n.
-        agreement: The share of these whose label agrees; 1 if there are none.
-        edges: The histogram's bin edges.
-        matches: Matches in each bin.
-        others: Non-matches in each bin.
-    """
-
+    tau_p: float
+    tau_n: float
     n: int
     kept: int
+    """Pairs in P or N by label with the teacher's veto (the first two rows of section 4's table)."""
     kept_matches: int
     dropped_matches: int
-    kept_others: int
-    dropped_others: int
-    sure: int
-    agreement: float
-    edges: list[float]
-    matches: list[int]
-    others: list[int]
+    """Matches with T < tau_n: the teacher contradicts the label."""
+    kept_non_matches: int
+    dropped_non_matches: int
+    """Non-matches with T > tau_p."""
+    trusted_positives: int
+    """Pairs with T >= tau_p, whatever their label."""
+    trusted_negatives: int
+    """Pairs with T <= tau_n."""
+    agreement: float | None
+    """Share of those trusted pairs whose label says the same; None if none is trusted."""
+    edges: tuple[float, ...]
+    """The 11 edges of the histogram's bins, from the smallest similarity to the largest."""
+    matches: tuple[int, ...]
+    """Matches in each bin."""
+    non_matches: tuple[int, ...]
+    """Non-matches in each bin."""
 
     def as_dict(self) -> dict[str, Any]:
         """The fields, for JSON."""
         return asdict(self)
 
-    def render(self) -> Table:
-        """The histogram as a table, what is kept and dropped below it."""
-        sure = f"where it is sure ({self.sure}) the label agrees in {self.agreement:.0%}"
-        table = Table(
-            "teacher's similarity", "matches", "non-matches", "", title="Teacher on validation", title_justify="left",
-            caption=f"kept {self.kept} of {self.n}: the teacher contradicts {self.dropped_matches} matches and "
-            f"{self.dropped_others} non-matches; {sure}",
-            caption_justify="left",
-        )  # fmt: skip
-        longest = max(1, *(a + b for a, b in zip(self.matches, self.others, strict=True)))
-        for low, high, yes, no in zip(self.edges, self.edges[1:], self.matches, self.others, strict=False):
-            bar = "█" * round(24 * yes / longest) + "░" * round(24 * no / longest)
-            table.add_row(f"{low:+.2f} to {high:+.2f}", str(yes), str(no), bar)
-        return table
+    def render(self) -> Group:
+        """Two tables for the terminal: what is kept, and the histogram by label."""
+        counts = Table("dual thresholds", "kept", "dropped")
+        counts.add_row("matches (T >= tau_n)", str(self.kept_matches), str(self.dropped_matches))
+        counts.add_row("non-matches (T <= tau_p)", str(self.kept_non_matches), str(self.dropped_non_matches))
+        agreement = "none" if self.agreement is None else f"{self.agreement:.1%}"
+        alone = (
+            f"by the teacher alone: {self.trusted_positives} positives (T >= {self.tau_p:.3f}), "
+            f"{self.trusted_negatives} negatives (T <= {self.tau_n:.3f}), agreement with the labels {agreement}"
+        )
+        histogram = Table("similarity", "non-matches", "matches")
+        most = max(*self.matches, *self.non_matches, 1)
+        for low, high, yes, no in zip(self.edges, self.edges[1:], self.matches, self.non_matches, strict=False):
+            bars = [f"{count:6d} {'█' * round(BAR * count / most)}" for count in (no, yes)]
+            histogram.add_row(f"{low:+.3f} to {high:+.3f}", *bars)
+        return Group(counts, alone, histogram)
 
 
-def threshold_report(similarity: np.ndarray, label: np.ndarray, thresholds: DualThresholds) -> ThresholdReport:
-    """Count what the thresholds do on labelled pairs.
+def threshold_report(similarity: ArrayLike, label: ArrayLike, thresholds: DualThresholds) -> ThresholdReport:
+    """Count what thresholds keep and drop of labelled pairs.
 
     Args:
-        similarity: (n,) T, at least one.
+        similarity: (n,) T of the pairs, in [-1, 1].
         label: (n,) 0 or 1.
-        thresholds: The thresholds.
+        thresholds: Fitted or set by the user.
+
+    Raises:
+        FlipkdError: As `fit_thresholds`.
     """
-    similarity = np.asarray(similarity, dtype=np.float64)
-    match = np.asarray(label) == 1
-    kept = np.where(match, similarity >= thresholds.tau_n, similarity <= thresholds.tau_p)
-    high, low = similarity >= thresholds.tau_p, similarity <= thresholds.tau_n
-    sure = int((high | low).sum())
-    right = int((high & match).sum() + (low & ~match).sum())
-    edges = np.histogram_bin_edges(similarity, bins=BINS)
+    t, y = _checked(similarity, label)
+    match = y == 1
+    kept_matches = int((match & (t >= thresholds.tau_n)).sum())
+    kept_non_matches = int((~match & (t <= thresholds.tau_p)).sum())
+    positive, negative = t >= thresholds.tau_p, t <= thresholds.tau_n
+    trusted = int(positive.sum() + negative.sum())
+    agree = int((positive & match).sum() + (negative & ~match).sum())
+    edges = np.histogram_bin_edges(t, BINS)
     return ThresholdReport(
-        n=len(similarity),
-        kept=int(kept.sum()),
-        kept_matches=int((kept & match).sum()),
-        dropped_matches=int((~kept & match).sum()),
-        kept_others=int((kept & ~match).sum()),
-        dropped_others=int((~kept & ~match).sum()),
-        sure=sure,
-        agreement=right / sure if sure else 1.0,
-        edges=edges.tolist(),
-        matches=np.histogram(similarity[match], edges)[0].tolist(),
-        others=np.histogram(similarity[~match], edges)[0].tolist(),
+        tau_p=thresholds.tau_p,
+        tau_n=thresholds.tau_n,
+        n=len(t),
+        kept=kept_matches + kept_non_matches,
+        kept_matches=kept_matches,
+        dropped_matches=int(match.sum()) - kept_matches,
+        kept_non_matches=kept_non_matches,
+        dropped_non_matches=int((~match).sum()) - kept_non_matches,
+        trusted_positives=int(positive.sum()),
+        trusted_negatives=int(negative.sum()),
+        agreement=agree / trusted if trusted else None,
+        edges=tuple(edges.tolist()),
+        matches=tuple(np.histogram(t[match], edges)[0].tolist()),
+        non_matches=tuple(np.histogram(t[~match], edges)[0].tolist()),
     )

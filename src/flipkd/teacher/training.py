@@ -1,90 +1,49 @@
-"""Fine-tune a teacher on labelled pairs, out of fold (docs/method.md section 4)."""
+"""Fine-tune a teacher on the pairs, out of fold (docs/method.md section 4)."""
 
-import json
-import os
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from flipkd.console import announce, console, warn
-from flipkd.data.splits import folds as split_folds
+from flipkd.console import announce
+from flipkd.data.splits import folds
 from flipkd.data.table import PairTable
 from flipkd.errors import FlipkdError
-from flipkd.teacher.teacher import Kind, Teacher, find_kind, load_model, resolve
+from flipkd.teacher.leak import auc
+from flipkd.teacher.loading import Kind, fingerprint, kind_of, load_model, resolve, without_bars
+from flipkd.teacher.record import ALL, RECORD, FitRecord, fold_names, is_fitted, read_record
+from flipkd.teacher.teacher import Teacher
 
-RECORD = "flipkd_teacher.json"
-ALL = "all"
+__all__ = ["TeacherConfig", "fit_teacher", "is_fitted"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class TeacherConfig:
     """How a teacher is fine-tuned."""
 
     epochs: float = 4.0
     """Passes over the pairs."""
     batch_size: int = 32
-    """Pairs of a batch."""
+    """Pairs of a batch. CoSENT compares within a batch: larger ones compare more."""
     learning_rate: float = 1e-4
-    """Peak learning rate."""
+    """Peak learning rate; it falls linearly to 0."""
+    warmup: float = 0.1
+    """Share of the steps over which the learning rate rises to its peak."""
     folds: int = 2
-    """Each text's vector comes from a teacher that did not see its pairs: one teacher a fold, and one trained on
-    all for validation, test and use. 1 trains that one alone, and its scores of the training pairs leak labels."""
+    """Teachers trained beside the one of all pairs, each without the fold it is to judge; 1 trains none, and the
+    student then sees similarities that know the labels."""
     max_seq_length: int | None = None
-    """Cut texts at this many of the teacher's tokens; by default where the teacher itself does."""
+    """Tokens of a text, or pair, that the teacher reads; by default its own limit."""
 
     def __post_init__(self) -> None:
-        if self.folds < 1 or self.epochs <= 0:
-            raise FlipkdError("A teacher needs at least 1 fold, and epochs above 0.")
-
-
-@dataclass(frozen=True)
-class TeacherRecord:
-    """What `flipkd_teacher.json` holds.
-
-    Attributes:
-        teacher: The base teacher, as the run was given it.
-        digest: Of the training pairs.
-        seed: Of the folds and the training.
-        config: The settings.
-        fold: Fold of each training pair; all 0 with one fold.
-        auc_validation: AUC of the teacher trained on all, on validation; `None` without validation.
-        auc_out_of_fold: AUC on each training pair by the teacher that did not see it; `None` with one fold.
-        auc_in_sample: AUC on the training pairs by the teacher trained on them.
-    """
-
-    teacher: str
-    digest: str
-    seed: int
-    config: dict[str, Any]
-    fold: list[int]
-    auc_validation: float | None = None
-    auc_out_of_fold: float | None = None
-    auc_in_sample: float | None = None
-
-    @property
-    def folds(self) -> int:
-        """How many folds there are."""
-        return max(self.fold) + 1
-
-
-def is_fitted(name: str) -> bool:
-    """Whether a name is a folder that `fit_teacher` finished."""
-    return (Path(name) / RECORD).is_file()
-
-
-def read_record(folder: Path) -> TeacherRecord:
-    """The record of a folder that `fit_teacher` finished.
-
-    Raises:
-        FlipkdError: If it is not one.
-    """
-    try:
-        return TeacherRecord(**json.loads((folder / RECORD).read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise FlipkdError(f"{folder / RECORD} cannot be read: {error}. Train the teacher again.") from error
+        if self.folds < 1:
+            raise FlipkdError(f"A teacher needs at least 1 fold; {self.folds} were asked for.")
+        if self.epochs <= 0 or self.batch_size < 2 or self.learning_rate <= 0:
+            raise FlipkdError("A teacher needs epochs and a learning rate above 0, and batches of 2 pairs or more.")
 
 
 def fit_teacher(
@@ -96,172 +55,154 @@ def fit_teacher(
     seed: int,
     validation: PairTable | None = None,
     device: str | None = None,
-) -> TeacherRecord:
-    """Fine-tune a teacher, each model written whole; a second call goes on with the models that are missing.
+    cache_dir: Path | None = None,
+) -> None:
+    """Fine-tune one teacher a fold and one on all pairs, and measure them.
+
+    Writes `output/fold-0`, `output/fold-1`, ... (fold-i did not see fold i, so it is the one to judge it),
+    `output/all` and `output/flipkd_teacher.json` (`FitRecord`). Each folder is written whole or not at all;
+    a second call goes on with what is missing.
 
     Args:
-        name: A hub id, a folder or the packaged alias.
+        name: The teacher to start from; see `flipkd.teacher.loading.resolve`.
         pairs: Labelled training pairs.
-        output: Gets `all`, one folder a fold (``fold-0`` did not see fold 0), and `flipkd_teacher.json` at the end.
-        config: The settings.
-        seed: Of the folds and the training.
+        output: The folder, new, empty, or of an earlier call with the same teacher, pairs, config and seed.
+        config: How to train.
+        seed: Of the folds, the order of the batches and dropout.
         validation: Labelled pairs to measure on.
-        device: Where to compute.
+        device: Where to compute, such as cuda or cpu; by default a GPU where there is one.
+        cache_dir: Where the vectors and similarities behind the measures are kept, for later use; by default
+            ~/.cache/flipkd.
 
     Raises:
-        FlipkdError: If `output` holds a teacher of other pairs or settings.
+        FlipkdError: If the folder holds something else, the pairs lack labels or can't be dealt in folds, or
+            the teacher can't be loaded.
     """
-    fold = _folds(pairs, config.folds, seed)
-    record = TeacherRecord(name, pairs.digest(), seed, json.loads(json.dumps(asdict(config))), fold.tolist())
-    if is_fitted(str(output)):
-        stored = read_record(output)
-        if (stored.teacher, stored.digest, stored.seed, stored.config) == _identity(record):
-            announce("teacher", output, "these pairs and settings were trained before")
-            return stored
-        raise FlipkdError(f"{output} holds a teacher of other pairs or settings; choose another --output or delete it.")
-    _claim(output, record)
-    source = resolve(name)
-    kind, reason = find_kind(source)
-    announce("teacher loss", "CoSENT" if kind == "bi" else "binary cross-entropy", reason)
-    jobs = {f"fold-{held_out}": fold != held_out for held_out in range(record.folds)} if record.folds > 1 else {}
-    for job, rows in {**jobs, ALL: np.ones(len(pairs), dtype=bool)}.items():
-        folder = output / job
-        if folder.is_dir():
-            announce(f"teacher {job}", "done", "read back from unfinished work")
+    base = resolve(name)
+    kind, reason = kind_of(base)
+    announce("teacher to fine-tune", f"{name}, a {kind}-encoder", reason)
+    _require_both_classes(pairs)
+    record = _begin(_plan(name, base, kind, pairs, config, seed), output)
+    measured_on = None if validation is None else validation.digest()
+    fold = np.asarray(record.fold)
+    for number, part in enumerate(record.parts):
+        if (output / part).is_dir():
+            announce(f"teacher {part}", "kept", "an earlier run finished it")
             continue
-        console.rule(f"teacher {job}: {int(rows.sum())} pairs")
-        partial = output / f"{job}.partial-{os.getpid()}"
-        try:
-            _train(source, kind, pairs.select(np.flatnonzero(rows)), partial, config, seed, device)
-            partial.replace(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    record = _measured(record, output, pairs, validation, device)
-    partial_record = output / f"{RECORD}.partial"
-    partial_record.write_text(json.dumps(asdict(record), indent=2))
-    partial_record.replace(output / RECORD)
-    (output / _CLAIM).unlink()
-    return record
+        rows = np.arange(len(pairs)) if part == ALL else np.flatnonzero(fold != number)
+        _train_part(base, kind, pairs.select(rows), output / part, config, seed, device)
+    if record.finished and record.validation_digest == measured_on:
+        return
+    found = _measure(output, record, pairs, validation, device, cache_dir)
+    for what, value in _figures(found):
+        announce("teacher AUC", f"{value:.4f}", what)
+    replace(record, finished=True, validation_digest=measured_on, auc=found).write(output)
 
 
-_CLAIM = "unfinished.json"
+def _require_both_classes(pairs: PairTable) -> None:
+    label = pairs.require_labels()
+    if len(np.unique(label)) < 2:
+        raise FlipkdError(
+            f"{pairs.source}: the {len(label)} pairs do not hold both labels, so there is nothing to learn. "
+            "Add pairs of the missing label."
+        )
 
 
-def _identity(record: TeacherRecord) -> tuple[Any, ...]:
-    return record.teacher, record.digest, record.seed, record.config
+def _plan(name: str, base: Path, kind: Kind, pairs: PairTable, config: TeacherConfig, seed: int) -> FitRecord:
+    fold = folds(pairs, config.folds, seed).tolist() if config.folds > 1 else []
+    return FitRecord(
+        base=name,
+        base_revision=fingerprint(base),
+        kind=kind,
+        seed=seed,
+        config=asdict(config),
+        pairs_digest=pairs.digest(),
+        folds=config.folds,
+        fold=fold,
+    )
 
 
-def _claim(output: Path, record: TeacherRecord) -> None:
-    """Say whose unfinished work a folder holds, and refuse another's."""
+def _begin(plan: FitRecord, output: Path) -> FitRecord:
+    """The record to go on from; written before any teacher, so that a second call knows whose they are."""
+    if (output / RECORD).is_file():
+        earlier = read_record(output)
+        if earlier.same_training(plan):
+            return earlier
+        raise FlipkdError(
+            f"{output} holds another teacher: it was trained from other pairs, another base, config or seed "
+            f"(see {RECORD} there). Give another folder, or delete this one."
+        )
+    if output.is_dir() and any(output.iterdir()):
+        raise FlipkdError(f"{output} holds something else than a teacher. Give an empty or a new folder.")
     output.mkdir(parents=True, exist_ok=True)
-    claim = output / _CLAIM
-    identity = json.loads(json.dumps(_identity(record)))
-    if claim.is_file():
-        if json.loads(claim.read_text()) != identity:
-            raise FlipkdError(f"{output} holds an unfinished teacher of other pairs or settings; delete it first.")
-    elif any(output.iterdir()):
-        raise FlipkdError(f"{output} is not empty and holds no teacher; choose another --output.")
-    else:
-        claim.write_text(json.dumps(identity))
+    plan.write(output)
+    return plan
 
 
-def _folds(pairs: PairTable, count: int, seed: int) -> np.ndarray:
-    """The fold of each pair; one fold where the pairs hang together too much to be split, said aloud."""
-    one = np.zeros(len(pairs), dtype=np.int64)
-    if count == 1:
-        return one
-    try:
-        return split_folds(pairs, count, seed)
-    except FlipkdError as error:
-        warn(f"The teacher is trained in one fold, and its scores of the training pairs leak labels: {error}")
-        return one
-
-
-def _train(
-    source: str, kind: Kind, pairs: PairTable, folder: Path, config: TeacherConfig, seed: int, device: str | None
+def _train_part(
+    base: Path, kind: Kind, pairs: PairTable, folder: Path, config: TeacherConfig, seed: int, device: str | None
 ) -> None:
-    import tempfile
+    """Train one teacher and write its folder."""
+    from flipkd.teacher.trainer import train
 
-    from datasets import Dataset
-    from transformers import set_seed
-
-    set_seed(seed)
-    model = load_model(source, kind, device)
+    model = load_model(base, kind, device=device, train=True)
     if config.max_seq_length is not None:
         model.max_seq_length = config.max_seq_length
-    data = Dataset.from_dict(
-        {"text_a": pairs.text_a, "text_b": pairs.text_b, "label": pairs.require_labels().astype(float).tolist()}
+    train(
+        model,
+        kind,
+        pairs,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        warmup=config.warmup,
+        seed=seed,
+        description=f"Teacher {folder.name}, {len(pairs)} pairs",
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        trainer = _trainer(model, kind, data, config, seed, scratch, device)
-        trainer.train()
-    model.eval().save_pretrained(str(folder))
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    # No model card: sentence-transformers' would quote training texts.
+    with without_bars():
+        model.save_pretrained(str(partial), create_model_card=False)
+    partial.rename(folder)
 
 
-def _trainer(
-    model: Any, kind: Kind, data: Any, config: TeacherConfig, seed: int, scratch: str, device: str | None
-) -> Any:
-    """sentence-transformers' own trainer, with its own loss."""
-    from sentence_transformers import (
-        CrossEncoderTrainer,
-        CrossEncoderTrainingArguments,
-        SentenceTransformerTrainer,
-        SentenceTransformerTrainingArguments,
-    )
-    from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
-    from sentence_transformers.sentence_transformer.losses import CoSENTLoss
-
-    # The widgets of its model card would be computed, and nobody reads them.
-    model.model_card_data.generate_widget_examples = False
-    settings = {
-        "output_dir": scratch,
-        "num_train_epochs": config.epochs,
-        "per_device_train_batch_size": config.batch_size,
-        "learning_rate": config.learning_rate,
-        "warmup_steps": 0.1,
-        "save_strategy": "no",
-        "logging_strategy": "no",
-        "report_to": "none",
-        "seed": seed,
-        "use_cpu": device == "cpu",
-        "dataloader_pin_memory": device != "cpu",
-    }
-    if kind == "cross":
-        arguments = CrossEncoderTrainingArguments(**settings)
-        return CrossEncoderTrainer(model=model, args=arguments, train_dataset=data, loss=BinaryCrossEntropyLoss(model))
-    arguments = SentenceTransformerTrainingArguments(**settings)
-    return SentenceTransformerTrainer(model=model, args=arguments, train_dataset=data, loss=CoSENTLoss(model))
-
-
-def fold_similarity(folder: Path, pairs: PairTable, fold: np.ndarray, *, device: str | None) -> np.ndarray:
-    """(n,) float32 T of each training pair by the teacher that did not see it."""
-    found = np.zeros(len(pairs), dtype=np.float32)
-    for held_out in np.unique(fold):
-        rows = np.flatnonzero(fold == held_out)
-        part = pairs.select(rows)
-        found[rows] = Teacher.load(str(folder / f"fold-{held_out}"), device=device).similarity(part.text_a, part.text_b)
+def _measure(
+    output: Path,
+    record: FitRecord,
+    pairs: PairTable,
+    validation: PairTable | None,
+    device: str | None,
+    cache_dir: Path | None,
+) -> dict[str, Any]:
+    """AUC of each teacher on validation, and of the training pairs out of fold and in sample."""
+    on_validation: dict[str, float] = {}
+    out_of_fold = np.empty(len(pairs), dtype=np.float32)
+    fold = np.asarray(record.fold)
+    found: dict[str, Any] = {"validation": on_validation, "out_of_fold": None}
+    for number, part in enumerate(record.parts):
+        teacher = Teacher.load(str(output / part), device=device, cache_dir=cache_dir)
+        if validation is not None:
+            on_validation[part] = auc(validation, _of(teacher, validation))
+        if part == ALL:
+            found["in_sample"] = auc(pairs, _of(teacher, pairs))
+        else:
+            rows = np.flatnonzero(fold == number)
+            out_of_fold[rows] = _of(teacher, pairs.select(rows))
+    if fold_names(record.folds):
+        found["out_of_fold"] = auc(pairs, out_of_fold)
     return found
 
 
-def _measured(
-    record: TeacherRecord, output: Path, pairs: PairTable, validation: PairTable | None, device: str | None
-) -> TeacherRecord:
-    from dataclasses import replace
+def _of(teacher: Teacher, table: PairTable) -> NDArray[np.float32]:
+    return teacher.similarity(table.text_a, table.text_b)
 
-    from sklearn.metrics import roc_auc_score
 
-    teacher = Teacher.load(str(output / ALL), device=device)
-    label = pairs.require_labels()
-    fold = np.array(record.fold)
-    in_sample = float(roc_auc_score(label, teacher.similarity(pairs.text_a, pairs.text_b)))
-    found = replace(record, auc_in_sample=in_sample)
-    if record.folds > 1:
-        apart = fold_similarity(output, pairs, fold, device=device)
-        found = replace(found, auc_out_of_fold=float(roc_auc_score(label, apart)))
-    if validation is not None:
-        similarity = teacher.similarity(validation.text_a, validation.text_b)
-        found = replace(found, auc_validation=float(roc_auc_score(validation.require_labels(), similarity)))
-    shown = {"in sample": in_sample, "out of fold": found.auc_out_of_fold, "validation": found.auc_validation}
-    measured = ", ".join(f"{where} {auc:.4f}" for where, auc in shown.items() if auc is not None)
-    announce("teacher AUC", measured, "in sample it has seen the labels")
-    return found
+def _figures(found: dict[str, Any]) -> Sequence[tuple[str, float]]:
+    figures = [(f"{part} on validation", value) for part, value in found["validation"].items()]
+    if found["out_of_fold"] is not None:
+        figures.append(("training pairs, each by the teacher that did not see it", found["out_of_fold"]))
+    return [
+        *figures,
+        ("training pairs by the teacher that saw them: how much a leak would flatter", found["in_sample"]),
+    ]

@@ -237,6 +237,7 @@ def training_arguments(
         activation_checkpointing=config.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if config.gradient_checkpointing else None,
         logging_steps=config.logging_steps,
+        logging_first_step=True,
         logging_nan_inf_filter=False,
         save_strategy="epoch",
         save_total_limit=2,

@@ -1,0 +1,86 @@
+"""Whether a teacher knows the training labels (docs/method.md section 4, our reading)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flipkd.console import warn
+from flipkd.data.table import PairTable
+from flipkd.errors import FlipkdError
+
+LARGEST_GAP = 0.02
+"""AUC on the training pairs minus AUC on validation; more is a leak."""
+
+
+@dataclass(frozen=True)
+class LeakReport:
+    """How well the teacher's similarities of the training pairs, and of validation, give the labels."""
+
+    auc_train: float
+    """ROC AUC of the similarities the student is to learn from."""
+    auc_validation: float
+    out_of_fold: bool
+    """Whether each training pair's similarity comes from a teacher that did not see it."""
+    reason: str
+
+    @property
+    def leaks(self) -> bool:
+        """Whether the labelled pairs' own entries must be kept from the student."""
+        return not self.out_of_fold and self.auc_train - self.auc_validation > LARGEST_GAP
+
+
+def auc(table: PairTable, similarity: NDArray[np.float32]) -> float:
+    """ROC AUC of the similarities of labelled pairs.
+
+    Args:
+        table: n labelled pairs.
+        similarity: (n,) T of each.
+
+    Raises:
+        FlipkdError: If the labels are missing or all the same.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    label = table.require_labels()
+    matches = int(label.sum())
+    if not 0 < matches < len(label):
+        raise FlipkdError(
+            f"{table.source}: {matches} of {len(label)} pairs are matches; the teacher is measured on pairs of "
+            "both labels. Add pairs of the missing one."
+        )
+    return float(roc_auc_score(label, similarity))
+
+
+def check_leak(
+    pairs: PairTable,
+    pair_similarity: NDArray[np.float32],
+    validation: PairTable,
+    validation_similarity: NDArray[np.float32],
+    *,
+    out_of_fold: bool,
+) -> LeakReport:
+    """Compare the teacher's AUC on the training pairs and on validation; warn of a leak.
+
+    Args:
+        pairs: The n training pairs.
+        pair_similarity: (n,) T of each, as the student is to see it.
+        validation: m labelled pairs.
+        validation_similarity: (m,) T of each.
+        out_of_fold: Whether the training pairs' similarities are out of fold. Then there is no leak.
+
+    Raises:
+        FlipkdError: If either table lacks labels or a class.
+    """
+    train, held_out = auc(pairs, pair_similarity), auc(validation, validation_similarity)
+    figures = f"the teacher's AUC is {train:.3f} on the training pairs and {held_out:.3f} on validation"
+    if out_of_fold:
+        return LeakReport(train, held_out, True, f"{figures}; each training pair by a teacher that did not see it")
+    report = LeakReport(train, held_out, False, f"{figures}; more than {LARGEST_GAP} apart would be a leak")
+    if not report.leaks:
+        return report
+    warn(
+        f"The teacher was fitted on the training pairs: {figures}. Their own entries are left out of what the "
+        "student learns from it. Better: have flipkd fine-tune the teacher, out of fold."
+    )
+    return LeakReport(train, held_out, False, f"{figures}, more than {LARGEST_GAP} apart: a leak")

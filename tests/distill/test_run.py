@@ -1,0 +1,183 @@
+"""The whole job on tiny models."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from flipkd.distill.run import distill
+from flipkd.distill.student import StudentRun
+from flipkd.errors import FlipkdError
+from flipkd.training.trainer import FlipTrainer, WarmupTrainer
+
+ROWS = (
+    "teacher", "zero_shot", "fine_tuned", "flipped_decoder", "flipped_encoder", "flipped_answer", "fine_tuned_teacher",
+    "flipped_teacher",
+)  # fmt: skip
+FIGURES = ("f1", "accuracy", "precision", "recall", "ap", "auc", "threshold", "n")
+
+
+def metrics(folder):
+    return json.loads((folder / "evaluation" / "metrics.json").read_text())
+
+
+def test_every_row_and_figure_is_measured_on_test(artefact):
+    found = metrics(artefact)
+    assert found["measured_on"] == "test"
+    assert tuple(found["rows"]) == ROWS
+    for row in found["rows"].values():
+        assert all(np.isfinite(row[figure]) for figure in FIGURES)
+        assert row["n"] == 30
+
+
+def test_the_artefact_is_whole_and_no_work_is_left(artefact):
+    expected = {
+        "adapter_model.safetensors", "adapter_config.json", "flipkd.json", "tokenizer.json", "README.md",
+        "training/log.jsonl", "training/loss.png", "evaluation/metrics.json", "evaluation/predictions.parquet",
+        "evaluation/precision_recall.png", "evaluation/roc.png", "evaluation/reliability.png",
+        "evaluation/similarity.png", "evaluation/vectors.png",
+    }  # fmt: skip
+    there = {str(file.relative_to(artefact)) for file in artefact.rglob("*") if file.is_file()}
+    assert expected <= there
+    assert [entry.name for entry in artefact.parent.iterdir()] == ["run"]
+
+
+def test_predictions_keep_the_rows_and_give_the_metrics(artefact):
+    table = pq.read_table(artefact / "evaluation" / "predictions.parquet").to_pydict()
+    row = metrics(artefact)["rows"]["flipped_answer"]
+    match, label = np.array(table["match"]), np.array(table["label"])
+    assert len(label) == 30
+    assert (match == (label == 1)).mean() == pytest.approx(row["accuracy"])
+    assert np.array_equal(match, np.array(table["flipped_answer_probability"]) >= row["threshold"])
+
+
+def test_the_log_names_each_stage_term_and_gradient_norm(artefact):
+    log = [json.loads(line) for line in (artefact / "training" / "log.jsonl").read_text().splitlines()]
+    by_stage = {stage: [r for r in log if r["stage"] == stage and "loss" in r] for stage in ("fine_tuned", "warm_up", "flipped")}
+    assert all(by_stage.values())
+    assert {"ce", "mcl", "distillation", "ce_grad_norm", "mcl_grad_norm"} <= by_stage["flipped"][0].keys()
+    assert "ce" not in by_stage["warm_up"][0]
+
+
+def test_the_card_shows_the_table_and_the_checks(artefact):
+    card = (artefact / "README.md").read_text()
+    assert "| flipped answer |" in card
+    assert "log-odds after reload" in card
+
+
+def test_without_test_and_baseline_the_table_is_of_validation(settings, tmp_path):
+    found = metrics(distill(settings(tmp_path / "run", test=None, baseline=False, warmup_epochs=0)))
+    assert found["measured_on"] == "validation"
+    assert set(found["rows"]) == set(ROWS) - {"fine_tuned", "fine_tuned_teacher"}
+
+
+def test_without_validation_a_split_is_made_and_said(settings, tmp_path, capsys):
+    distill(settings(tmp_path / "run", validation=None, baseline=False, validation_share=0.4))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "no file was given; the split shares no text" in said
+
+
+def test_unlabelled_texts_join_the_warm_up(settings, tmp_path):
+    extra = tmp_path / "texts.txt"
+    extra.write_text("".join(f"a new card number {i}\n" for i in range(9)), encoding="utf-8")
+    seen = []
+    original = WarmupTrainer.__init__
+
+    def spy(self, *args, **kwargs):
+        seen.extend(kwargs["unlabelled"])
+        original(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WarmupTrainer, "__init__", spy)
+        distill(settings(tmp_path / "run", unlabelled=str(extra), baseline=False))
+    assert len(seen) == 9
+
+
+def test_a_kept_teacher_answers_from_the_artefact(settings, tmp_path):
+    from flipkd import Matcher
+
+    folder = distill(settings(tmp_path / "run", keep_teacher=True, baseline=False))
+    matcher = Matcher.from_pretrained(folder, device="cpu")
+    assert matcher.teacher is not None
+    assert "teacher" in matcher.answer.sources
+    table = pq.read_table(folder / "evaluation" / "predictions.parquet").to_pydict()
+    found = matcher.match_many(list(zip(table["text_a"], table["text_b"], strict=True)))
+    np.testing.assert_allclose([r.probability for r in found], table["flipped_teacher_probability"], atol=1e-4)
+
+
+@pytest.mark.parametrize("trainer", [WarmupTrainer, FlipTrainer])
+def test_ctrl_c_in_a_stage_leaves_a_run_that_resumes_to_the_same_result(trainer, settings, artefact, tmp_path):
+    calls = []
+    original = trainer.terms
+
+    def press(self, model, batch):
+        calls.append(1)
+        if len(calls) == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, model, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "terms", press)
+        with pytest.raises(KeyboardInterrupt):
+            distill(settings(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    assert (tmp_path / "run.work").is_dir()
+    assert_same(metrics(distill(settings(tmp_path / "run"))), metrics(artefact))
+
+
+@pytest.mark.parametrize("stage", ["fine_tune", "warm_up", "flip", "read_swapped"])
+def test_a_stop_between_stages_resumes_to_the_same_result(stage, settings, artefact, tmp_path):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StudentRun, stage, stop)
+        with pytest.raises(KeyboardInterrupt):
+            distill(settings(tmp_path / "run"))
+    assert_same(metrics(distill(settings(tmp_path / "run"))), metrics(artefact))
+
+
+def assert_same(found, expected):
+    for name, row in expected["rows"].items():
+        for figure in FIGURES:
+            assert found["rows"][name][figure] == pytest.approx(row[figure], abs=1e-5), (name, figure)
+
+
+def test_a_nan_loss_writes_no_artefact(settings, tmp_path):
+    original = FlipTrainer.terms
+
+    def spoil(self, model, batch):
+        terms = original(self, model, batch)
+        return terms._replace(weighted={name: term * float("nan") for name, term in terms.weighted.items()})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FlipTrainer, "terms", spoil)
+        with pytest.raises(FlipkdError, match="not finite at step 1"):
+            distill(settings(tmp_path / "run"))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.work"]
+
+
+def test_an_untrained_adapter_fails_the_self_check(settings, tmp_path):
+    with pytest.raises(FlipkdError, match="loaded nothing"):
+        distill(settings(tmp_path / "run", learning_rate=0.0, warmup_epochs=0, baseline=False))
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_class_is_refused_before_anything_is_trained(settings, tmp_path):
+    bad = tmp_path / "pairs.csv"
+    bad.write_text("text_a,text_b,label\na b,c d,1\ne f,g h,1\n", encoding="utf-8")
+    with pytest.raises(FlipkdError, match="matches and non-matches"):
+        distill(settings(tmp_path / "run", train=str(bad)))
+
+
+def test_a_cross_encoder_teacher_has_no_warm_up(settings, tmp_path, models, capsys):
+    from sentence_transformers import CrossEncoder
+
+    folder = str(tmp_path / "cross")
+    CrossEncoder(f"{models['teacher']}/../plain", num_labels=1, max_length=32, device="cpu").save_pretrained(folder)
+    found = metrics(distill(settings(tmp_path / "run", teacher=folder, baseline=False)))
+    assert "a teacher of pairs alone" in " ".join(capsys.readouterr().err.split())
+    assert "flipped_answer" in found["rows"]

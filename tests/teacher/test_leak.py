@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from flipkd.data.table import PairTable
+from flipkd.errors import FlipkdError
+from flipkd.teacher.leak import auc, check_leak
+
+
+def table(label):
+    n = len(label)
+    return PairTable(["a"] * n, ["b"] * n, np.asarray(label), "pairs.csv", list(range(n)), {})
+
+
+LABELS = table([0, 1, 0, 1, 0, 1])
+PERFECT = np.asarray([0, 1, 0, 1, 0, 1], dtype=np.float32)
+BLIND = np.zeros(6, dtype=np.float32)
+
+
+def test_auc_counts_ties_as_halves():
+    assert auc(LABELS, PERFECT) == 1
+    assert auc(LABELS, BLIND) == 0.5
+
+
+def test_one_class_is_refused():
+    with pytest.raises(FlipkdError, match="0 of 3"):
+        auc(table([0, 0, 0]), BLIND[:3])
+
+
+def test_a_teacher_that_knows_the_training_labels_leaks(said):
+    report = check_leak(LABELS, PERFECT, LABELS, BLIND, out_of_fold=False)
+    assert report.leaks
+    assert (report.auc_train, report.auc_validation) == (1, 0.5)
+    assert "fitted on the training pairs" in said[0]
+
+
+def test_one_that_does_as_well_on_validation_does_not(said):
+    report = check_leak(LABELS, PERFECT, LABELS, PERFECT, out_of_fold=False)
+    assert not report.leaks
+    assert said == []
+
+
+def test_out_of_fold_similarities_cannot_leak(said):
+    report = check_leak(LABELS, PERFECT, LABELS, BLIND, out_of_fold=True)
+    assert not report.leaks
+    assert report.out_of_fold
+    assert said == []

@@ -1,0 +1,138 @@
+"""README and documentation: their commands parse, their paths and names exist, their Python compiles."""
+
+import ast
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from flipkd.cli.main import COMMANDS, main
+from flipkd.cli.options import parse
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CHEAP = (["--help"], ["--version"])
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def shell_lines():
+    """(page, words) of each line of each bash block, continued lines joined, settings before a command taken off."""
+    for page in PAGES:
+        for block in blocks(page, "bash"):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line, comments=True)
+                while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
+                    words.pop(0)
+                if words:
+                    yield page, words
+
+
+def name_of(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+LINES = list(shell_lines())
+FLIPKD = [
+    pytest.param(words[1:], id=f"{name_of(page)}: {' '.join(words)}") for page, words in LINES if words[0] == "flipkd"
+]
+PYTHON = [
+    pytest.param(block, id=f"{name_of(page)} {number}")
+    for page in PAGES
+    for number, block in enumerate(blocks(page, "python"))
+]
+
+
+def test_there_is_something_to_check():
+    assert len(FLIPKD) > 15
+    assert len(PYTHON) > 5
+
+
+@pytest.mark.parametrize("words", FLIPKD)
+def test_a_command_parses_against_its_options(words, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    if words in CHEAP or words[-1] == "--help":
+        try:
+            status = main(words)
+        except SystemExit as stopped:
+            status = stopped.code
+        assert status == 0
+        assert capsys.readouterr().out
+        return
+    (name,) = [name for name in COMMANDS if tuple(words[: len(name)]) == name]
+    options = import_module(COMMANDS[name][0]).Options
+    parse(options, f"flipkd {' '.join(name)}", words[len(name) :])
+
+
+@pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*name, "--help"])
+    assert stopped.value.code == 0
+    assert f"usage: flipkd {' '.join(name)}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
+def test_every_command_is_shown_in_the_readme(name):
+    assert any(page.name == "README.md" and tuple(words[1 : 1 + len(name)]) == name for page, words in LINES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_repositorys_files_it_names_exist(page):
+    named = re.findall(r"(?<![\w/.])(?:demo|configs)/[\w./-]*\w", page.read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_make_targets_it_names_exist(page):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"`make ([a-z-]+)`", text)
+    named += [words[1] for where, words in LINES if where == page and words[0] == "make"]
+    assert set(named) <= targets
+
+
+def test_links_of_the_readme_lead_somewhere():
+    links = re.findall(r"\]\(([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("block", PYTHON)
+def test_python_compiles_and_its_imports_exist(block):
+    for node in ast.walk(ast.parse(block)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "flipkd":
+            module = import_module(node.module)
+            assert [name.name for name in node.names if getattr(module, name.name, None) is None] == []
+
+
+def test_the_methods_functions_and_tests_exist():
+    text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    functions = re.findall(r"`flipkd((?:\.\w+)+)`", text)
+    tests = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(functions) > 30
+    assert len(tests) > 40
+    for dotted in functions:
+        module, _, name = f"flipkd{dotted}".rpartition(".")
+        assert callable(getattr(import_module(module), name)), dotted
+    missing = [
+        f"{file}::{name}" for file, name in tests if f"def {name}(" not in (ROOT / file).read_text(encoding="utf-8")
+    ]
+    assert missing == []
+
+
+def test_the_method_keeps_the_section_numbers_that_the_code_cites():
+    text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    titles = re.findall(r"^## (\d+)\. ", text, re.MULTILINE)
+    assert titles == [str(number) for number in range(1, 8)]
+    cited = {
+        number
+        for file in (ROOT / "src").rglob("*.py")
+        for run in re.findall(r"docs/method\.md sections? ([\d, and]+)", file.read_text(encoding="utf-8"))
+        for number in re.findall(r"\d+", run)
+    }
+    assert cited <= set(titles)
