@@ -30,6 +30,11 @@ def pair_table(count, seed=0, source="pairs.csv"):
     return PairTable(a, b, label.astype(np.int64), source, list(range(2, count + 2)), {})
 
 
+@pytest.fixture
+def make_pairs():
+    return pair_table
+
+
 @pytest.fixture(autouse=True)
 def _one_thread():
     threads = torch.get_num_threads()
