@@ -1,11 +1,11 @@
 """One whole run on tiny models, shared by the tests that look at it."""
 
 import pytest
-from tiny import PROMPT, base_model, label_words, pairs, save_student, save_teacher, write_csv
 
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.run import distill
 from flipkd.teacher.training import TeacherConfig
+from tiny import PROMPT, base_model, label_words, pairs, save_student, save_teacher, write_csv
 
 
 @pytest.fixture(scope="session")

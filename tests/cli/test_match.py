@@ -1,10 +1,10 @@
 import csv
 
 import pytest
-from tiny import texts
 
 from flipkd.cli import main
 from flipkd.cli.main import main as run
+from tiny import texts
 
 
 def write(file, rows, header=("text_a", "text_b", "note")):
@@ -19,7 +19,8 @@ def read(file):
 
 
 def match(artefact, pairs, output, *words):
-    return run(["match", "--model", str(artefact), "--pairs", pairs, "--output", str(output), "--device", "cpu", *words])
+    given = ["--model", str(artefact), "--pairs", pairs, "--output", str(output), "--device", "cpu"]
+    return run(["match", *given, *words])
 
 
 ROWS = [(a, b, f"row {i}") for i, (a, b) in enumerate(zip(texts(7, 5), texts(7, 6), strict=True))]
@@ -57,7 +58,8 @@ def test_the_old_output_stays_when_the_new_one_fails(artefact, tmp_path):
 
 
 def test_a_labelled_file_is_passed_through(artefact, tmp_path):
-    pairs = write(tmp_path / "pairs.csv", [("reset my pin", "open account", "maybe")], ("question1", "question2", "label"))
+    header = ("question1", "question2", "label")
+    pairs = write(tmp_path / "pairs.csv", [("reset my pin", "open account", "maybe")], header)
     assert match(artefact, pairs, tmp_path / "out.csv") == 0
     assert read(tmp_path / "out.csv")[0]["label"] == "maybe"
 

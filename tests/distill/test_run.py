@@ -56,7 +56,8 @@ def test_predictions_keep_the_rows_and_give_the_metrics(artefact):
 
 def test_the_log_names_each_stage_term_and_gradient_norm(artefact):
     log = [json.loads(line) for line in (artefact / "training" / "log.jsonl").read_text().splitlines()]
-    by_stage = {stage: [r for r in log if r["stage"] == stage and "loss" in r] for stage in ("fine_tuned", "warm_up", "flipped")}
+    stages = ("fine_tuned", "warm_up", "flipped")
+    by_stage = {stage: [r for r in log if r["stage"] == stage and "loss" in r] for stage in stages}
     assert all(by_stage.values())
     assert {"ce", "mcl", "distillation", "ce_grad_norm", "mcl_grad_norm"} <= by_stage["flipped"][0].keys()
     assert "ce" not in by_stage["warm_up"][0]

@@ -5,9 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
-from tiny import base_model, save_student, texts
 
 from flipkd import FlipkdError, Matcher
+from tiny import base_model, save_student, texts
 
 
 @pytest.fixture(scope="module")

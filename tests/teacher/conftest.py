@@ -1,5 +1,7 @@
 """Tiny teachers with random weights, built and saved in the test's folder: no network."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -77,24 +79,39 @@ def _save_bert(folder, model_class, seed=0, **config):
     fast.save_pretrained(folder)
 
 
+def _save_bi(plain, folder, seed=0, max_tokens=MAX_TOKENS):
+    _save_bert(plain, BertModel, seed)
+    transformer = Transformer(str(plain), max_seq_length=max_tokens)
+    pooling = Pooling(transformer.get_embedding_dimension(), "mean")
+    made = SentenceTransformer(modules=[transformer, pooling], device="cpu")
+    made.save_pretrained(str(folder), create_model_card=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """Both kinds, built once; tests get copies, which they may spoil."""
+    folder = tmp_path_factory.mktemp("teachers")
+    _save_bert(folder / "plain-cross", BertForSequenceClassification, num_labels=1)
+    CrossEncoder(str(folder / "plain-cross"), device="cpu").save_pretrained(
+        str(folder / "cross"), create_model_card=False
+    )
+    return {"bi": _save_bi(folder / "plain-bi", folder / "bi"), "cross": folder / "cross"}
+
+
+@pytest.fixture
+def bi(built, tmp_path):
+    return shutil.copytree(built["bi"], tmp_path / "bi")
+
+
+@pytest.fixture
+def cross(built, tmp_path):
+    return shutil.copytree(built["cross"], tmp_path / "cross")
+
+
 @pytest.fixture
 def make_bi(tmp_path):
-    def make(name="bi", seed=0, max_tokens=MAX_TOKENS):
-        plain, folder = tmp_path / f"{name}-plain", tmp_path / name
-        _save_bert(plain, BertModel, seed)
-        transformer = Transformer(str(plain), max_seq_length=max_tokens)
-        pooling = Pooling(transformer.get_embedding_dimension(), "mean")
-        SentenceTransformer(modules=[transformer, pooling], device="cpu").save_pretrained(
-            str(folder), create_model_card=False
-        )
-        return folder
-
-    return make
-
-
-@pytest.fixture
-def bi(make_bi):
-    return make_bi()
+    return lambda name, **options: _save_bi(tmp_path / f"{name}-plain", tmp_path / name, **options)
 
 
 @pytest.fixture
@@ -106,13 +123,6 @@ def make_plain(tmp_path):
         return tmp_path / name
 
     return make
-
-
-@pytest.fixture
-def cross(make_plain, tmp_path):
-    plain = make_plain("cross-plain", BertForSequenceClassification, num_labels=1)
-    CrossEncoder(str(plain), device="cpu").save_pretrained(str(tmp_path / "cross"), create_model_card=False)
-    return tmp_path / "cross"
 
 
 @pytest.fixture

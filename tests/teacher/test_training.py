@@ -20,7 +20,7 @@ CONFIG = TeacherConfig(epochs=1, batch_size=8, learning_rate=5e-3)
 @pytest.fixture
 def fit(cache, make_pairs, bi):
     def run(output, config=CONFIG, *, base=bi, pairs=None, **options):
-        options = {"seed": 0, "validation": make_pairs(20, seed=50), "device": "cpu", "cache_dir": cache} | options
+        options = {"seed": 0, "validation": None, "device": "cpu", "cache_dir": cache} | options
         fit_teacher(str(base), pairs or make_pairs(24), output, config, **options)
         return output
 
@@ -36,7 +36,7 @@ def differ(one, other):
 
 
 def test_one_teacher_a_fold_and_one_of_all(fit, bi, tmp_path, make_pairs):
-    output = fit(tmp_path / "teacher")
+    output = fit(tmp_path / "teacher", validation=make_pairs(20, seed=50))
     assert sorted(path.name for path in output.iterdir()) == ["all", "flipkd_teacher.json", "fold-0", "fold-1"]
     trained = [weights(output / part) for part in ("fold-0", "fold-1", "all")]
     base = weights(bi)
@@ -149,18 +149,19 @@ def test_a_folder_with_other_things_is_left_alone(fit, tmp_path):
 
 
 def test_a_new_validation_is_measured_without_training(fit, tmp_path, make_pairs, monkeypatch):
-    output = fit(tmp_path / "teacher")
+    config = replace(CONFIG, folds=1)
+    output = fit(tmp_path / "teacher", config)
     before = read_record(output)
     monkeypatch.setattr("flipkd.teacher.trainer.train", None)  # calling it would fail
     validation = make_pairs(30, seed=80)
-    fit(output, validation=validation)
+    fit(output, config, validation=validation)
     after = read_record(output)
     assert after.validation_digest == validation.digest() != before.validation_digest
     assert after.auc["in_sample"] == before.auc["in_sample"]
 
 
 def test_a_cross_encoder_is_fine_tuned_too(fit, cross, tmp_path):
-    output = fit(tmp_path / "teacher", replace(CONFIG, folds=1), base=cross, validation=None)
+    output = fit(tmp_path / "teacher", replace(CONFIG, folds=1), base=cross)
     assert Teacher.load(str(output), device="cpu", cache=False).kind == "cross"
     assert differ(weights(cross), weights(output / "all"))
     assert read_record(output).auc["validation"] == {}
@@ -185,7 +186,7 @@ def test_settings_that_cannot_train_are_refused(wrong):
 
 
 def test_a_record_of_another_schema_is_refused(fit, tmp_path):
-    output = fit(tmp_path / "teacher", replace(CONFIG, folds=1), validation=None)
+    output = fit(tmp_path / "teacher", replace(CONFIG, folds=1))
     found = json.loads((output / RECORD).read_text())
     (output / RECORD).write_text(json.dumps(found | {"schema_version": 99}))
     with pytest.raises(FlipkdError, match="schema 99"):
