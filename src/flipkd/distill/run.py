@@ -92,7 +92,7 @@ def _teach(
         with work.timing("teacher"):
             fit_teacher(
                 name, splits.train, folder, config.teacher_training,
-                seed=config.seed, validation=splits.validation, device=device,
+                seed=config.seed, validation=splits.validation, device=device, cache_dir=cache,
             )  # fmt: skip
         name = str(folder)
     else:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flipkd.console import announce
+from flipkd.console import announce, warn
 from flipkd.data.splits import folds
 from flipkd.data.table import PairTable
 from flipkd.errors import FlipkdError
@@ -75,7 +75,7 @@ def fit_teacher(
             ~/.cache/flipkd.
 
     Raises:
-        FlipkdError: If the folder holds something else, the pairs lack labels or can't be dealt in folds, or
+        FlipkdError: If the folder holds something else, the pairs lack labels, or
             the teacher can't be loaded.
     """
     base = resolve(name)
@@ -109,7 +109,7 @@ def _require_both_classes(pairs: PairTable) -> None:
 
 
 def _plan(name: str, base: Path, kind: Kind, pairs: PairTable, config: TeacherConfig, seed: int) -> FitRecord:
-    fold = folds(pairs, config.folds, seed).tolist() if config.folds > 1 else []
+    fold = _deal(pairs, config.folds, seed)
     return FitRecord(
         base=name,
         base_revision=fingerprint(base),
@@ -117,9 +117,23 @@ def _plan(name: str, base: Path, kind: Kind, pairs: PairTable, config: TeacherCo
         seed=seed,
         config=asdict(config),
         pairs_digest=pairs.digest(),
-        folds=config.folds,
+        folds=max(fold, default=0) + 1,
         fold=fold,
     )
+
+
+def _deal(pairs: PairTable, count: int, seed: int) -> list[int]:
+    """The fold of each pair; none where shared texts tie the pairs together too much to be dealt, said aloud."""
+    if count == 1:
+        return []
+    try:
+        return folds(pairs, count, seed).tolist()
+    except FlipkdError as error:
+        warn(
+            f"The teacher is trained without folds, so it knows the labels of the training pairs, and their own "
+            f"entries are kept from the student. {error}"
+        )
+        return []
 
 
 def _begin(plan: FitRecord, output: Path) -> FitRecord:
