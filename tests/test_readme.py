@@ -1,6 +1,7 @@
 """README and documentation: their commands parse, their paths and names exist, their Python compiles."""
 
 import ast
+import json
 import re
 import shlex
 from importlib import import_module
@@ -136,3 +137,51 @@ def test_the_method_keeps_the_section_numbers_that_the_code_cites():
         for number in re.findall(r"\d+", run)
     }
     assert cited <= set(titles)
+
+
+def test_the_artefact_page_names_every_file_and_field(artefact):
+    import pyarrow.parquet as pq
+
+    page = (ROOT / "docs" / "reference" / "artefact.md").read_text(encoding="utf-8")
+    spec = json.loads((artefact / "flipkd.json").read_text())
+    found = json.loads((artefact / "evaluation" / "metrics.json").read_text())
+    log = [json.loads(line) for line in (artefact / "training" / "log.jsonl").read_text().splitlines()]
+    files = [file.relative_to(artefact).as_posix() for file in artefact.rglob("*") if file.is_file()]
+    names = {
+        *(file for file in files if "/" in file),
+        *spec, *spec["template"], *spec["answer"], *spec["thresholds"], *spec["teacher"], *spec["data"]["train"],
+        *found, *found["rows"], *found["rows"]["teacher"], *found["answers"],
+        *pq.read_schema(artefact / "evaluation" / "predictions.parquet").names,
+    }  # fmt: skip
+    assert sorted(name for name in names if f"`{name}`" not in page) == []
+
+    page = (ROOT / "docs" / "how-to" / "training-log.md").read_text(encoding="utf-8")
+    keys = {key for record in log for key in record if "loss" in record and not key.endswith("_grad_norm")}
+    assert sorted(key for key in keys if f"`{key}`" not in page) == []
+
+
+def test_the_training_script_of_the_how_to_runs(settings, tmp_path, monkeypatch):
+    (script,) = [
+        block for block in blocks(ROOT / "docs" / "how-to" / "python.md", "python") if "WarmupTrainer(" in block
+    ]
+    tiny = settings(tmp_path / "run")
+    words = f"prompt={tiny.prompt!r}, label_words={tiny.label_words!r}"
+    for shown, here in {
+        '"demo/banking77/train.csv"': repr(tiny.train),
+        '"demo/banking77/validation.csv"': repr(tiny.validation),
+        '"runs/teacher"': repr(tiny.teacher),
+        '"smollm2-135m"': repr(tiny.student),
+        '"~/.cache/flipkd"': repr(tiny.cache_dir),
+        "adapt_layers=14": "adapt_layers=2",
+        "4 * 2**30": "2**22",
+        'report_to=["tensorboard"], ': "batch_pairs=8, ",
+        "max_text_tokens=64": "max_text_tokens=40",
+        "Template.build(tokenizer, ": f"Template.build(tokenizer, {words}, ",
+    }.items():
+        assert shown in script
+        script = script.replace(shown, here)
+    monkeypatch.chdir(tmp_path)
+    scope = {}
+    exec(compile(script, "docs/how-to/python.md", "exec"), scope)
+    assert any("eval_ap" in record for record in scope["log"])
+    assert (tmp_path / "runs" / "mine" / "adapter" / "adapter_model.safetensors").is_file()

@@ -42,7 +42,7 @@ def _empty_error(source: str, places: Sequence[str]) -> FlipkdError:
     return FlipkdError(
         f"{source}: a text is empty or missing at {', '.join(places[:SHOWN])}{more}. An empty text matches "
         "any other empty text with certainty. Fill or remove these rows, or read with "
-        "--empty drop or --empty keep."
+        "--empty drop."
     )
 
 

@@ -127,12 +127,9 @@ def _deal(pairs: PairTable, count: int, seed: int) -> list[int]:
     if count == 1:
         return []
     try:
-        return folds(pairs, count, seed).tolist()
+        return [int(fold) for fold in folds(pairs, count, seed)]
     except FlipkdError as error:
-        warn(
-            f"The teacher is trained without folds, so it knows the labels of the training pairs, and their own "
-            f"entries are kept from the student. {error}"
-        )
+        warn(f"The teacher is trained without folds, so it will know the labels of the training pairs. {error}")
         return []
 
 

@@ -104,6 +104,10 @@ class StageTrainer(Trainer):  # type: ignore[misc]
             raise FlipkdError(
                 f"metric_for_best_model is {args.metric_for_best_model!r}; use one of {self.metric_names}."
             )
+        if args.n_gpu > 1:
+            announce("GPUs", f"1 of {args.n_gpu}", "one process uses one; start more with accelerate launch")
+            # The Trainer would split each batch over them, and MCL would compare half batches.
+            args._n_gpu = 1
         self._batches = batches
         self._window: dict[str, list[float]] = defaultdict(list)
         self._normed_step = -1
