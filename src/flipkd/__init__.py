@@ -32,7 +32,6 @@ __all__ = [
     "FlipkdError",
     "Matcher",
     "Teacher",
-    "distill",
     "read_pairs",
 ]
 

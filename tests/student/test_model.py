@@ -6,7 +6,8 @@ import torch
 from flipkd.errors import FlipkdError
 from flipkd.student.adapter import adapter_norms, add_adapter, load_adapter
 from flipkd.student.inference import EncodedPairs, Reader
-from flipkd.student.model import Student, pad
+from flipkd.student.model import Student
+from flipkd.student.padding import pad
 from flipkd.student.template import Template
 from tiny import base_model, label_words, pairs, student, texts
 

@@ -66,6 +66,15 @@ def test_each_fold_s_teacher_sees_the_other_folds_alone(fit, tmp_path, make_pair
     assert seen[3] == set(pairs.texts())
 
 
+def test_pairs_that_hang_together_are_trained_in_one_fold_and_it_is_said(fit, tmp_path, make_pairs, capsys):
+    pairs = make_pairs(24)
+    chained = replace(pairs, text_b=pairs.text_a[1:] + pairs.text_a[:1])
+    record = read_record(fit(tmp_path / "teacher", CONFIG, pairs=chained))
+    assert record.folds == 1
+    assert record.parts == ["all"]
+    assert "trained without folds" in " ".join(capsys.readouterr().err.split())
+
+
 def test_the_measures_are_those_of_the_teachers(fit, tmp_path, make_pairs):
     from sklearn.metrics import roc_auc_score
 

@@ -1,10 +1,15 @@
 """`flipkd inspect`: what the student is really shown."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from flipkd.errors import FlipkdError
+
+if TYPE_CHECKING:
+    from flipkd.student.template import Template
 
 
 @dataclass
@@ -44,41 +49,42 @@ def run(options: Options) -> None:
         template = Template.from_dict(spec.template)
         template.check_tokenizer(tokenizer)
     table = next(iter_pairs(options.pairs, columns=options.columns, chunk_rows=options.rows))
-    for a, b, line in zip(table.text_a, table.text_b, table.line, strict=True):
-        sys.stdout.write(describe(tokenizer, template, a, b, f"{table.source}, line {line}") + "\n\n")
+    places = [f"{table.source}, line {line}" for line in table.line]
+    sys.stdout.write("\n\n".join(describe(tokenizer, template, table.text_a, table.text_b, places)) + "\n")
 
 
-def describe(tokenizer: object, template: object, text_a: str, text_b: str, where: str) -> str:
-    """One pair's prompt, token by token.
+def describe(
+    tokenizer: Any, template: "Template", text_a: Sequence[str], text_b: Sequence[str], places: Sequence[str]
+) -> list[str]:
+    """The batch that the pairs make, token by token, as the student gets it.
 
     Args:
         tokenizer: The student's tokenizer.
-        template: The template, a `flipkd.student.template.Template`.
-        text_a: The first text.
+        template: The template.
+        text_a: The first text of each pair.
         text_b: The second.
-        where: Where the pair stands.
-    """
-    from flipkd.student.template import Template
+        places: Where each pair stands.
 
-    assert isinstance(template, Template)
-    a, b = template.encode_texts(tokenizer, [text_a, text_b])
-    prompt = template.pair(a, b)
-    b_start = prompt.stop + len(template.middle)
-    lines = [
-        where,
-        f"{len(prompt.ids)} tokens: a {len(a)}, b {len(b)}, template {len(prompt.ids) - len(a) - len(b)}",
-    ]
-    for position, token in enumerate(prompt.ids):
-        part = "template"
-        if prompt.start <= position < prompt.stop:
-            part = "a (in its vector)"
-        elif b_start <= position < b_start + len(b):
-            part = "b (in its vector, from a pass of its own)"
-        shown = repr(tokenizer.decode([token]))  # type: ignore[attr-defined]
-        read = "  <- the answer is read here" if position == len(prompt.ids) - 1 else ""
-        lines.append(f"  {position:4d}  {token:7d}  mask 1  {shown:24s}  {part}{read}")
-    words = ", ".join(
-        f"{word!r} = {token}" for word, token in zip(template.label_words, template.label_ids, strict=True)
-    )
-    lines.append(f"  label words: {words}; log-odds = logit of the second - logit of the first")
-    return "\n".join(lines)
+    Returns:
+        One block of lines a pair.
+    """
+    from flipkd.student.padding import last_positions, pad
+
+    encoded = template.encode_texts(tokenizer, [*text_a, *text_b])
+    first, second = encoded[: len(text_a)], encoded[len(text_a) :]
+    rows = pad([template.pair(a, b) for a, b in zip(first, second, strict=True)], tokenizer.pad_token_id)
+    read_at = last_positions(rows["mask"]).tolist()
+    words = zip(template.label_words, template.label_ids, strict=True)
+    label = ", ".join(f"{word!r} = {token}" for word, token in words)
+    blocks = []
+    for row, place in enumerate(places):
+        lines = [place, f"tokens: a {len(first[row])}, b {len(second[row])}, prompt {int(rows['mask'][row].sum())}"]
+        columns = zip(
+            rows["ids"][row].tolist(), rows["mask"][row].tolist(), rows["text_mask"][row].tolist(), strict=True
+        )
+        for position, (token, mask, in_text) in enumerate(columns):
+            note = "  in a's vector" if in_text else ""
+            note += "  <- the answer is read here" if position == read_at[row] else ""
+            lines.append(f"  {position:4d}  {token:7d}  mask {mask}  {tokenizer.decode([token])!r:24s}{note}")
+        blocks.append("\n".join([*lines, f"  label words: {label}; log-odds = logit of the second - of the first"]))
+    return blocks

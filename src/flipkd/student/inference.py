@@ -9,7 +9,8 @@ import torch
 
 from flipkd.console import track
 from flipkd.data.table import PairTable
-from flipkd.student.model import Rows, Student, pad, to_device
+from flipkd.student.model import Student
+from flipkd.student.padding import Rows, pad, to_device
 from flipkd.student.template import Prompt
 
 

@@ -7,29 +7,18 @@ passes the final norm, and only the two label rows of the output layer are compu
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flipkd.errors import FlipkdError
+from flipkd.student.padding import Rows, last_positions, pad, positions, to_device
 from flipkd.student.sites import Pooling, SiteReader, pool, site_layer
-from flipkd.student.template import Prompt, Template
-from flipkd.student.trunk import Trunk, TrunkCache, model_fingerprint, positions
+from flipkd.student.template import Template
+from flipkd.student.trunk import Trunk, TrunkCache, model_fingerprint
 from flipkd.student.view import decoder_view, final_norm_name, layers_name
-
-
-class Rows(TypedDict):
-    """Padded token sequences, on either side.
-
-    Keys: ``ids`` (rows, positions) int64; ``mask`` likewise, 1 at real tokens; ``text_mask`` bool, true at the
-    tokens of the text to encode.
-    """
-
-    ids: Tensor
-    mask: Tensor
-    text_mask: Tensor
 
 
 class StudentOutput(NamedTuple):
@@ -42,31 +31,6 @@ class StudentOutput(NamedTuple):
 
     log_odds: Tensor | None
     vectors: Tensor | None
-
-
-def pad(sequences: Sequence[Prompt], pad_id: int, *, left: bool = False) -> Rows:
-    """Pad sequences to the longest of them.
-
-    Args:
-        sequences: At least one.
-        pad_id: The id at padding positions; any valid one, since they are masked.
-        left: Pad before instead of behind.
-    """
-    longest = max(len(sequence.ids) for sequence in sequences)
-    ids = torch.full((len(sequences), longest), pad_id, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    text_mask = torch.zeros_like(ids, dtype=torch.bool)
-    for row, sequence in enumerate(sequences):
-        offset = longest - len(sequence.ids) if left else 0
-        ids[row, offset : offset + len(sequence.ids)] = torch.tensor(sequence.ids)
-        mask[row, offset : offset + len(sequence.ids)] = 1
-        text_mask[row, offset + sequence.start : offset + sequence.stop] = True
-    return Rows(ids=ids, mask=mask, text_mask=text_mask)
-
-
-def to_device(rows: Rows, device: torch.device) -> Rows:
-    """The same rows on another device."""
-    return Rows(ids=rows["ids"].to(device), mask=rows["mask"].to(device), text_mask=rows["text_mask"].to(device))
 
 
 class Student(nn.Module):
@@ -168,9 +132,7 @@ class Student(nn.Module):
 
     def _read_answer(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """Log-odds from the last real position of each row, two rows of the output layer only."""
-        position = torch.arange(mask.shape[1], device=mask.device)
-        last = torch.where(mask.bool(), position, -1).amax(dim=1)
-        read = self._norm[0](hidden[torch.arange(len(hidden), device=hidden.device), last])
+        read = self._norm[0](hidden[torch.arange(len(hidden), device=hidden.device), last_positions(mask)])
         head = self.model.get_base_model().get_output_embeddings()
         labels = torch.tensor(self.template.label_ids, device=head.weight.device)
         bias = None if head.bias is None else head.bias[labels].float()

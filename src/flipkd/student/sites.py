@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
+from flipkd.student.padding import last_positions
 
 Pooling = Literal["mean", "last"]
 
@@ -147,9 +148,7 @@ def pool(captured: Sequence[Tensor | None], text_mask: Tensor, pooling: Pooling)
     if torch.is_grad_enabled():
         assert z.requires_grad, "the encoder's output has no graph: gradient checkpointing must be non-reentrant"
     if pooling == "last":
-        position = torch.arange(text_mask.shape[1], device=text_mask.device)
-        last = torch.where(text_mask, position, -1).amax(dim=1)
-        pooled = z[torch.arange(len(z), device=z.device), last]
+        pooled = z[torch.arange(len(z), device=z.device), last_positions(text_mask)]
     else:
         # where, not a product: padding positions may hold anything, even NaN.
         inside = torch.where(text_mask.unsqueeze(-1), z, 0.0)

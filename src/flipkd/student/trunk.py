@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
+from flipkd.student.padding import positions
 
 
 def model_fingerprint(model: nn.Module) -> str:
@@ -146,12 +147,3 @@ class Trunk:
             hidden[i, real[i]] = state
         parameter = next(self.view.parameters())
         return torch.from_numpy(hidden).to(device=parameter.device, dtype=parameter.dtype)
-
-
-def positions(mask: Tensor) -> Tensor:
-    """Position ids that count real tokens only, so that left and right padding agree.
-
-    Args:
-        mask: (rows, positions) int64, 1 at real tokens.
-    """
-    return (mask.cumsum(dim=1) - 1).clamp(min=0)

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from flipkd.student.inference import EncodedPairs
-from flipkd.student.model import Rows, pad
+from flipkd.student.padding import Rows, pad
 from flipkd.student.template import Template
 from flipkd.teacher.signal import TeacherSignal
 

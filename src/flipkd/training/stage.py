@@ -105,7 +105,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
                 f"metric_for_best_model is {args.metric_for_best_model!r}; use one of {self.metric_names}."
             )
         if args.n_gpu > 1:
-            announce("GPUs", f"1 of {args.n_gpu}", "one process uses one; start more with accelerate launch")
+            announce("GPUs", f"1 of {args.n_gpu}", "one process computes on one; for more see docs/how-to/hardware.md")
             # The Trainer would split each batch over them, and MCL would compare half batches.
             args._n_gpu = 1
         self._batches = batches
