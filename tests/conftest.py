@@ -8,6 +8,12 @@ from flipkd.teacher.training import TeacherConfig
 from tiny import PROMPT, base_model, label_words, pairs, save_student, save_teacher, write_csv
 
 
+@pytest.fixture(autouse=True)
+def _warnings_are_new(monkeypatch):
+    """A warning is printed once a process; here once a test."""
+    monkeypatch.setattr("flipkd.console._warned", set())
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")

@@ -30,8 +30,14 @@ def announce(what: str, choice: object, reason: str) -> None:
     console.print(f"[bold]{escape(what)}[/bold]: {escape(str(choice))} [dim]({escape(reason)})[/dim]")
 
 
+_warned: set[str] = set()
+
+
 def warn(message: str) -> None:
-    """Print a warning that does not stop the work."""
+    """Print a warning that does not stop the work; the same one is printed once."""
+    if message in _warned:
+        return
+    _warned.add(message)
     console.print(f"[yellow]warning:[/yellow] {escape(message)}")
 
 

@@ -94,21 +94,21 @@ class Reader:
         self.progress = progress
         self.left = left
 
-    def _batches(self, prompts: Sequence[Prompt]) -> Iterator[tuple[list[int], Rows]]:
+    def _batches(self, prompts: Sequence[Prompt], what: str) -> Iterator[tuple[list[int], Rows]]:
         batches = list(token_batches([len(prompt.ids) for prompt in prompts], self.batch_tokens))
         if self.progress is not None and len(batches) > 1:
-            batches = track(batches, self.progress)  # type: ignore[assignment]
+            batches = track(batches, f"{self.progress}, {what}")  # type: ignore[assignment]
         pad_id = self.student.tokenizer.pad_token_id
         for batch in batches:
             rows = pad([prompts[i] for i in batch], pad_id, left=self.left)
             yield batch, to_device(rows, self.student.device)
 
-    def _fill(self, forward: Any, prompts: Sequence[Prompt]) -> None:
+    def _fill(self, forward: Any, prompts: Sequence[Prompt], what: str) -> None:
         was_training = self.student.training
         self.student.eval()
         try:
             with torch.inference_mode():
-                for batch, rows in self._batches(prompts):
+                for batch, rows in self._batches(prompts, what):
                     forward(batch, rows)
         finally:
             self.student.train(was_training)
@@ -125,7 +125,7 @@ class Reader:
         def forward(batch: list[int], rows: Rows) -> None:
             found[batch] = self.student(texts=rows).vectors.cpu().numpy()
 
-        self._fill(forward, prompts)
+        self._fill(forward, prompts, "texts")
         return found
 
     def signals(self, pairs: EncodedPairs) -> Signals:
@@ -149,7 +149,7 @@ class Reader:
             if vectors:
                 first.update(zip(distinct[batch, 0].tolist(), output.vectors.cpu().numpy(), strict=True))
 
-        self._fill(forward, prompts)
+        self._fill(forward, prompts, "pairs")
         return log_odds[back.reshape(-1)], first
 
 

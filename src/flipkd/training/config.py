@@ -53,7 +53,7 @@ class FlipConfig:
     """The gradient's norm is clipped there."""
     early_stopping_patience: int | None = None
     """Stop the joint training after this many passes without a better AP on validation, and keep the best."""
-    logging_steps: int = 5
+    logging_steps: int = 10
     """Log every so many steps: each term, and the norm of its gradient."""
     report_to: list[str] = field(default_factory=list)
     """Also log to these integrations of transformers, such as tensorboard or wandb."""

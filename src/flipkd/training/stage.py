@@ -111,6 +111,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         self._batches = batches
         self._window: dict[str, list[float]] = defaultdict(list)
         self._normed_step = -1
+        self._term_names: list[str] = []
         self.interrupt = InterruptCallback()
         super().__init__(model=student, args=args, train_dataset=Items(items), data_collator=collator, **kwargs)
         self.add_callback(self.interrupt)
@@ -147,7 +148,9 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         step = self.state.global_step
         if step != self._normed_step and (step == 0 or (step + 1) % max(1, int(self.state.logging_steps or 1)) == 0):
             self._normed_step = step
-            self._log_norms(model, terms.weighted)
+            if len(terms.weighted) > 1:
+                self._log_norms(model, terms.weighted)
+        self._term_names = list(terms.weighted)
         for name, value in (*terms.weighted.items(), *terms.parts.items()):
             self._window[name].append(float(value.detach()))
         return loss
@@ -172,6 +175,9 @@ class StageTrainer(Trainer):  # type: ignore[misc]
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the terms' means since the last log."""
         if "loss" in logs:
+            if len(self._term_names) == 1:
+                # One term's gradient is the whole one, which the Trainer has measured already.
+                logs[f"{self._term_names[0]}_grad_norm"] = logs["grad_norm"]
             logs |= {name: sum(values) / len(values) for name, values in self._window.items()}
             self._window.clear()
         super().log(logs, start_time)
