@@ -27,7 +27,7 @@ class Options:
     """What to do with rows that have an empty text; dropped ones are missing from the output."""
     chunk_rows: int = 2048
     """Rows that are answered together; memory stays the same whatever the file's size."""
-    batch_tokens: int = 4096
+    batch_tokens: int = 1024
     """Padded tokens of a batch."""
     device: str | None = None
     """Where to compute, such as cuda or cpu; by default a GPU where there is one."""

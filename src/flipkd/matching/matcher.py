@@ -113,7 +113,7 @@ class Matcher:
         """Do two texts mean the same?"""
         return self.match_many([(text_a, text_b)])[0]
 
-    def match_many(self, pairs: Iterable[tuple[str, str]], *, batch_tokens: int = 4096) -> list[MatchResult]:
+    def match_many(self, pairs: Iterable[tuple[str, str]], *, batch_tokens: int = 1024) -> list[MatchResult]:
         """Answer many pairs, each distinct one computed once, results in the order of the pairs.
 
         Args:
@@ -135,7 +135,7 @@ class Matcher:
         text_a: Sequence[str],
         text_b: Sequence[str],
         *,
-        batch_tokens: int = 4096,
+        batch_tokens: int = 1024,
         progress: str | None = None,
     ) -> MatchArrays:
         """As `match_many`, columns in and columns out."""
@@ -151,7 +151,7 @@ class Matcher:
         probability = self.answer.probability(columns)
         return MatchArrays(probability, signals.similarity, log_odds, probability >= self.answer.threshold)
 
-    def encode(self, texts: Sequence[str], *, batch_tokens: int = 4096) -> np.ndarray:
+    def encode(self, texts: Sequence[str], *, batch_tokens: int = 1024) -> np.ndarray:
         """Vectors for retrieval: their inner products are the similarities.
 
         Args:

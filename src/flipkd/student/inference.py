@@ -87,7 +87,7 @@ class Reader:
     """
 
     def __init__(
-        self, student: Student, *, batch_tokens: int = 4096, progress: str | None = None, left: bool = False
+        self, student: Student, *, batch_tokens: int = 1024, progress: str | None = None, left: bool = False
     ) -> None:
         self.student = student
         self.batch_tokens = batch_tokens
