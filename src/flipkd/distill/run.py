@@ -51,7 +51,7 @@ def distill(config: DistillConfig) -> Path:
     log: list[dict[str, Any]] = []
     if config.baseline:
         log += run.fine_tune()
-        read["fine_tuned"] = run.read("fine_tuned")
+        read["fine_tuned"] = run.read("fine_tuned", vectors=False)
     log += run.warm_up(signal)
     log += run.flip(signal, thresholds)
     read["flipped"] = run.read("flipped")
@@ -67,7 +67,8 @@ def distill(config: DistillConfig) -> Path:
     findings = Findings(
         comparison=comparison,
         answer=chosen,
-        symmetric=symmetric,
+        # An answer without the decoder need not ask it, let alone twice.
+        symmetric=symmetric and "decoder" in chosen.sources,
         thresholds=thresholds,
         threshold_report=report.as_dict(),
         log=log,

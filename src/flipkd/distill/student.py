@@ -70,22 +70,27 @@ class StudentRun:
         else:
             save_file(adapter_state(student), self._fresh)
 
-    def read(self, name: str) -> dict[str, np.ndarray]:
+    def read(self, name: str, *, vectors: bool = True) -> dict[str, np.ndarray]:
         """What the student says of validation and test now, the pairs as given.
 
         Args:
             name: The piece of work it is kept as.
+            vectors: Read the encoder too, which plain fine-tuning does not train.
 
         Returns:
-            For each such split ``<split>_log_odds`` and ``<split>_similarity``, each (n,) float64, and
-            ``<split>_vectors``, (texts, d) float32, one row a distinct text.
+            For each such split ``<split>_log_odds``, (n,) float64; with vectors also ``<split>_similarity``, (n,)
+            float64, and ``<split>_vectors``, (texts, d) float32, one row a distinct text.
         """
 
         def work() -> dict[str, np.ndarray]:
             found: dict[str, np.ndarray] = {}
             for split, table in self._held_out():
                 reader = Reader(self.student, progress=f"{name} on {split}")
-                signals = reader.signals(EncodedPairs.of(self.student, table.text_a, table.text_b))
+                pairs = EncodedPairs.of(self.student, table.text_a, table.text_b)
+                if not vectors:
+                    found[f"{split}_log_odds"] = reader.log_odds(pairs)
+                    continue
+                signals = reader.signals(pairs)
                 found[f"{split}_log_odds"] = signals.log_odds
                 found[f"{split}_similarity"] = signals.similarity
                 found[f"{split}_vectors"] = signals.vectors
@@ -104,12 +109,13 @@ class StudentRun:
         return self.work.once(f"swapped_{name}_{split}", work)["log_odds"]
 
     def average_orders(self, read: dict[str, dict[str, np.ndarray]]) -> None:
-        """Average every method's log-odds over both orders, in place: what one may do, all may."""
-        for name, found in read.items():
-            self._load(name)
-            for split, _ in self._held_out():
-                found[f"{split}_log_odds"] = (found[f"{split}_log_odds"] + self.read_swapped(name, split)) / 2
-        self._load("flipped")
+        """Average the trained decoders' log-odds over both orders, in place: what one may do, the other may."""
+        for name in ("fine_tuned", "flipped"):
+            if name in read:
+                self._load(name)
+                for split, _ in self._held_out():
+                    key = f"{split}_log_odds"
+                    read[name][key] = (read[name][key] + self.read_swapped(name, split)) / 2
 
     def _held_out(self) -> Iterator[tuple[str, PairTable]]:
         return ((name, table) for name, table in self.splits.tables.items() if name != "train")
