@@ -16,7 +16,6 @@ from flipkd.losses.masks import label_sets, threshold_sets
 from flipkd.losses.mcl import mcl
 from flipkd.student.inference import EncodedPairs, Reader
 from flipkd.student.model import Student
-from flipkd.student.sites import site_layer
 from flipkd.teacher.signal import TeacherSignal
 from flipkd.teacher.thresholds import DualThresholds
 from flipkd.training.batches import GroupedBatches, PairCollator, TextCollator, neighbour_groups
@@ -38,7 +37,7 @@ class WarmupTrainer(StageTrainer):
         unlabelled: The further texts, batched with their nearest neighbours.
 
     Raises:
-        FlipkdError: If the teacher gives no vectors.
+        AssertionError: If the teacher gives no vectors; the whole job leaves the warm-up out then.
     """
 
     stage = "warm-up"
@@ -73,7 +72,6 @@ class WarmupTrainer(StageTrainer):
         )
         collator = TextCollator(student.template, student.tokenizer.pad_token_id, encoded, signal)
         self.config = config
-        self._last_site = max(site_layer(site) for site in student.sites)
         super().__init__(student, args, batches=batches, items=len(group), collator=collator, **kwargs)
 
     def terms(self, model: nn.Module, batch: Mapping[str, Any]) -> Terms:
