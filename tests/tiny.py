@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers.models.gemma2 import Gemma2Config
 from transformers.models.gemma3 import Gemma3TextConfig
 from transformers.models.gpt_neox import GPTNeoXConfig
 from transformers.models.llama import LlamaConfig
@@ -61,6 +62,11 @@ def config(architecture, vocabulary):
             **shared, num_key_value_heads=1, head_dim=8, sliding_window=8, final_logit_softcapping=5.0,
             layer_types=["sliding_attention", "full_attention"] * 2,
         )  # fmt: skip
+    if architecture == "gemma2":
+        return Gemma2Config(
+            **shared, num_key_value_heads=2, head_dim=8, sliding_window=8, attn_logit_softcapping=2.0,
+            final_logit_softcapping=5.0, attn_implementation="eager",
+        )  # fmt: skip
     return GPTNeoXConfig(**shared)
 
 
@@ -80,12 +86,15 @@ def label_words(words):
     return [word for word in candidates if len(words(word, add_special_tokens=False).input_ids) == 1][:2]
 
 
-def student(architecture="llama", family="bpe", *, adapt_layers=2, trained=False, pooling="mean", seed=0, **template):
+def student(
+    architecture="llama", family="bpe", *, adapt_layers=2, trained=False, pooling="mean", seed=0, site_layer=None,
+    site_modules=None, **template,
+):  # fmt: skip
     model, words = base_model(architecture, family)
     made = Template.build(words, prompt=PROMPT, label_words=label_words(words), **({"max_text_tokens": 40} | template))
     found = add_adapter(
-        model, words, made, adapt_layers=adapt_layers, rank=4, alpha=8, site_layer=None, site_modules=None,
-        pooling=pooling, seed=seed,
+        model, words, made, adapt_layers=adapt_layers, rank=4, alpha=8, site_layer=site_layer,
+        site_modules=site_modules, pooling=pooling, seed=seed,
     )  # fmt: skip
     if trained:
         torch.manual_seed(1)

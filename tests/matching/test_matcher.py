@@ -73,7 +73,7 @@ def test_peft_loads_the_folder_as_it_is(artefact, matcher):
     import torch
 
     with torch.no_grad():
-        logits = model(input_ids=torch.tensor([template.pair(a, b).ids])).logits[0, -1]
+        logits = model(input_ids=torch.tensor([template.pair(a, b)])).logits[0, -1]
     no, yes = template.label_ids
     single = matcher.student
     from flipkd.student.inference import EncodedPairs, Reader

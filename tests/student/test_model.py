@@ -1,17 +1,29 @@
 """Every rule of docs/method.md sections 2 and 3 about reading the student."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flipkd.errors import FlipkdError
 from flipkd.student.adapter import adapter_norms, add_adapter, load_adapter
-from flipkd.student.inference import EncodedPairs, Reader
+from flipkd.student.inference import EncodedPairs, Reader, pair_batches
 from flipkd.student.model import Student
-from flipkd.student.padding import pad
+from flipkd.student.packing import pack
 from flipkd.student.template import Template
 from tiny import base_model, label_words, pairs, student, texts
 
 ARCHITECTURES = ("llama", "gemma3", "gpt_neox")
+SITES = {
+    "before the attention": {},
+    "below the last layer": {"site_layer": 2},
+    "behind the attention": {"site_layer": 2, "site_modules": ["self_attn.o_proj", "mlp.down_proj"]},
+    "behind the last attention": {"site_layer": 3, "site_modules": ["self_attn.q_proj", "self_attn.o_proj"]},
+}
+ENDS = [(0, 1), (0, 2), (3, 4), (5, 0), (0, 1)]
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -19,78 +31,109 @@ def made(request):
     return student(request.param, trained=True)
 
 
-def prompts(made, count=5):
-    ids = made.template.encode_texts(made.tokenizer, texts(2 * count))
-    return [made.template.pair(a, b) for a, b in zip(ids[:count], ids[count:], strict=True)], ids
+def encoded(made, count=7):
+    return made.template.encode_texts(made.tokenizer, texts(count))
+
+
+def run(made, ends=ENDS, ids=None, vectors="all"):
+    with torch.no_grad():
+        return made(pack(made.template, encoded(made) if ids is None else ids, ends, vectors))
+
+
+def own_log_odds(made, ends=ENDS):
+    """By the model's own forward, one prompt at a time."""
+    ids, (no, yes) = encoded(made), made.template.label_ids
+    with torch.no_grad():
+        prompts = [torch.tensor([made.template.pair(ids[a], ids[b])]) for a, b in ends]
+        logits = [made.model(input_ids=prompt).logits[0, -1] for prompt in prompts]
+    return torch.stack([row[yes] - row[no] for row in logits])
+
+
+def own_vectors(made):
+    """By the model's own forward over P t, one text at a time."""
+    layers = made.model.get_base_model().get_decoder().layers
+    found = []
+    for ids in encoded(made):
+        captured = []
+        modules = [layers[int(site.split(".")[0])].get_submodule(site.split(".", 1)[1]) for site in made.sites]
+        keep = lambda _module, _args, out, captured=captured: captured.append(out)  # noqa: E731
+        hooks = [module.lora_A["default"].register_forward_hook(keep) for module in modules]
+        with torch.no_grad():
+            made.model(input_ids=torch.tensor([(*made.template.prefix, *ids)]))
+        for hook in hooks:
+            hook.remove()
+        mean = torch.cat(captured, dim=-1)[0, len(made.template.prefix) :].mean(dim=0)
+        found.append(mean / mean.norm())
+    return torch.stack(found)
 
 
 def test_log_odds_are_the_models_own(made):
-    pair, _ = prompts(made)
-    rows = pad(pair, 3)
-    with torch.no_grad():
-        ours = made(rows).log_odds
-        logits = made.model(input_ids=rows["ids"], attention_mask=rows["mask"]).logits
-    last = rows["mask"].sum(dim=1) - 1
-    no, yes = made.template.label_ids
-    theirs = logits[torch.arange(len(pair)), last]
-    torch.testing.assert_close(ours, theirs[:, yes] - theirs[:, no], atol=1e-4, rtol=0)
+    torch.testing.assert_close(run(made).log_odds, own_log_odds(made), atol=1e-4, rtol=0)
 
 
-def test_the_vector_inside_a_pair_equals_the_vector_alone(made):
-    pair, ids = prompts(made)
-    with torch.no_grad():
-        inside = made(pad(pair, 3)).vectors
-        alone = made(texts=pad([made.template.alone(text) for text in ids[: len(pair)]], 3)).vectors
-    torch.testing.assert_close(inside, alone, atol=1e-5, rtol=0)
+def test_vectors_are_those_of_the_texts_alone(made):
+    torch.testing.assert_close(run(made).vectors, own_vectors(made), atol=1e-5, rtol=0)
 
 
-def test_one_forward_equals_separate_ones(made):
-    pair, ids = prompts(made)
-    alone = pad([made.template.alone(text) for text in ids[5:]], 3)
-    with torch.no_grad():
-        together = made(pad(pair, 3), alone)
-        apart = torch.cat([made(pad(pair, 3)).vectors, made(texts=alone).vectors])
-        plain = made(pad(pair, 3), vectors=False)
-    torch.testing.assert_close(together.vectors, apart)
-    torch.testing.assert_close(together.log_odds, plain.log_odds)
-    assert plain.vectors is None
+@pytest.mark.parametrize("site", SITES.values(), ids=SITES)
+@pytest.mark.parametrize("adapt_layers", [2, "all"])
+def test_wherever_the_sites_are_nothing_changes(site, adapt_layers):
+    made = student(adapt_layers=adapt_layers, trained=True, **site)
+    output = run(made)
+    torch.testing.assert_close(output.log_odds, own_log_odds(made), atol=1e-4, rtol=0)
+    torch.testing.assert_close(output.vectors, own_vectors(made), atol=1e-5, rtol=0)
+    torch.testing.assert_close(run(made, []).vectors, output.vectors, atol=1e-5, rtol=0)
+
+
+def test_sites_in_several_layers_are_read_together():
+    made = student(adapt_layers="all", trained=True)
+    layers = [*(f"1.{path.split('.', 1)[1]}" for path in made.sites), *made.sites]
+    several = Student(
+        made.model, made.tokenizer, made.template, sites=layers, pooling="mean", first_adapted=made.first_adapted
+    )
+    torch.testing.assert_close(run(several).vectors, own_vectors(several), atol=1e-5, rtol=0)
+
+
+def test_a_model_with_softcapped_attention_is_read():
+    made = student("gemma2", trained=True)
+    torch.testing.assert_close(run(made).log_odds, own_log_odds(made), atol=1e-4, rtol=0)
+    torch.testing.assert_close(run(made).vectors, own_vectors(made), atol=1e-5, rtol=0)
+
+
+def test_vectors_that_are_not_wanted_change_no_answer(made):
+    both, first, none = (run(made, vectors=vectors) for vectors in ("all", "first", "none"))
+    torch.testing.assert_close(first.log_odds, both.log_odds, atol=1e-5, rtol=0)
+    torch.testing.assert_close(none.log_odds, both.log_odds, atol=1e-5, rtol=0)
+    torch.testing.assert_close(first.vectors, both.vectors[[0, 3, 5]], atol=1e-5, rtol=0)
+    assert none.vectors is None
 
 
 def test_vectors_have_norm_one_and_the_width_of_all_sites(made):
-    pair, _ = prompts(made)
-    vectors = made(pad(pair, 3)).vectors
-    assert vectors.shape == (5, 4 * len(made.sites))
+    vectors = run(made).vectors
+    assert vectors.shape == (7, 4 * len(made.sites))
     assert made.width == vectors.shape[1]
-    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(5))
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(7))
 
 
 def test_a_neighbour_in_the_batch_changes_nothing(made):
-    pair, _ = prompts(made)
-    long = made.template.pair(*[tuple(made.template.prefix) * 10] * 2)
-    with torch.no_grad():
-        alone, beside = made(pad(pair[:1], 3)), made(pad([*pair[:1], long], 3))
+    ids = [*encoded(made)[:2], tuple(made.template.prefix) * 10]
+    alone, beside = run(made, [(0, 1)], ids[:2]), run(made, [(0, 1), (2, 2)], ids)
     torch.testing.assert_close(alone.log_odds, beside.log_odds[:1], atol=1e-4, rtol=0)
-    torch.testing.assert_close(alone.vectors, beside.vectors[:1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(alone.vectors, beside.vectors[:2], atol=1e-5, rtol=0)
 
 
-def test_left_padding_equals_right(made):
-    pair, _ = prompts(made)
-    with torch.no_grad():
-        left, right = made(pad(pair, 3, left=True)), made(pad(pair, 3))
-    torch.testing.assert_close(left.log_odds, right.log_odds, atol=1e-4, rtol=0)
-    torch.testing.assert_close(left.vectors, right.vectors, atol=1e-5, rtol=0)
+def test_a_prompt_that_begins_with_its_text_is_read():
+    made = student(trained=True)
+    made.template = replace(made.template, prefix=())
+    torch.testing.assert_close(run(made).log_odds, own_log_odds(made), atol=1e-4, rtol=0)
 
 
 def test_the_cached_trunk_gives_the_same(made, tmp_path):
-    pair, ids = prompts(made)
-    rows, alone = pad(pair, 3), pad([made.template.alone(text) for text in ids], 3)
-    with torch.no_grad():
-        plain = made(rows, alone)
-    trunk = made.trunk.cache
+    plain, trunk = run(made), made.trunk.cache
     made.use_trunk_cache(tmp_path, 1 << 20)
-    with torch.no_grad():
-        first, second = made(rows, alone), made(pad(pair, 3, left=True), alone)
+    first, second, other = run(made), run(made), run(made, [(0, 6), (1, 0)])
     made.trunk.cache = trunk
+    torch.testing.assert_close(other, run(made, [(0, 6), (1, 0)]), atol=1e-4, rtol=0)
     for found in (first, second):
         torch.testing.assert_close(found.log_odds, plain.log_odds, atol=1e-4, rtol=0)
         torch.testing.assert_close(found.vectors, plain.vectors, atol=1e-5, rtol=0)
@@ -104,10 +147,9 @@ def test_the_frozen_trunk_trains_the_same(architecture, tmp_path):
         made = student(architecture, trained=True)
         if cached:
             made.use_trunk_cache(tmp_path, 1 << 20)
-        pair, ids = prompts(made)
         for _ in range(2 if cached else 1):
             made.zero_grad()
-            output = made(pad(pair, 3), pad([made.template.alone(text) for text in ids[5:]], 3))
+            output = made(pack(made.template, encoded(made), ENDS))
             (output.log_odds.sum() + (output.vectors @ output.vectors.T).sum()).backward()
         return {name: p.grad for name, p in made.named_parameters() if p.grad is not None}
 
@@ -117,21 +159,44 @@ def test_the_frozen_trunk_trains_the_same(architecture, tmp_path):
         torch.testing.assert_close(cached[name], gradient, atol=1e-4, rtol=1e-4)
 
 
-def test_text_vectors_stop_at_the_last_site():
-    made = student(adapt_layers="all", trained=True)
-    made(texts=pad([made.template.alone((5, 6, 7))], 3)).vectors.sum().backward()
-    above = [
-        n for n, p in made.named_parameters() if "layers.3." in n and ".lora_A." in n and "mlp" in n and p.grad is None
-    ]
-    assert made.sites[0].startswith("3.")
-    assert above
+def reached(made, part):
+    """Adapted modules of a layer whose B got a gradient."""
+    names = [n for n, p in made.named_parameters() if ".lora_B." in n and p.grad is not None and p.grad.norm() > 0]
+    return {name.split(".lora_B")[0].rsplit(".", 1)[-1] for name in names if part in name}
+
+
+def test_text_vectors_leave_at_the_attention_of_the_last_site():
+    made = student(adapt_layers="all", trained=True, site_layer=2)
+    calls = []
+    for i, layer in enumerate(made.model.get_base_model().get_decoder().layers):
+        layer.mlp.register_forward_hook(lambda *_, i=i: calls.append(i))
+    made(pack(made.template, [(5, 6, 7)], [])).vectors[0, 0].backward()
+    assert calls == [0, 1]
+    assert reached(made, "layers.1.") == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+
+
+def test_the_last_layer_runs_where_answers_are_read_alone():
+    made = student(trained=True)
+    rows = []
+    made.model.get_base_model().get_decoder().layers[-1].mlp.register_forward_hook(
+        lambda _m, args, _o: rows.append(args[0].shape[1])
+    )
+    run(made)
+    assert rows == [len(ENDS)]
+
+
+def test_every_adapter_learns_from_the_answer(made):
+    made.zero_grad()
+    made(pack(made.template, encoded(made), ENDS, "none")).log_odds.sum().backward()
+    silent = [n for n, p in made.named_parameters() if ".lora_B." in n and not (p.grad is not None and p.grad.norm())]
+    made.zero_grad(set_to_none=True)
+    assert silent == []
 
 
 def test_every_adapter_below_the_site_learns_under_gradient_checkpointing():
     made = student(adapt_layers="all", trained=True).train()
     made.activation_checkpointing_enable()
-    pair, _ = prompts(made)
-    made(pad(pair, 3)).vectors[0].sum().backward()
+    made(pack(made.template, encoded(made), ENDS)).vectors[0].sum().backward()
     below = [p for n, p in made.named_parameters() if ".lora_" in n and any(f"layers.{i}." in n for i in range(3))]
     assert below
     assert all(p.grad is not None and p.grad.norm() > 0 for p in below)
@@ -147,8 +212,7 @@ def test_gradient_checkpointing_gives_the_same_gradients():
         made = student(trained=True).train()
         if checkpointing:
             made.activation_checkpointing_enable()
-        pair, _ = prompts(made)
-        output = made(pad(pair, 3))
+        output = made(pack(made.template, encoded(made), ENDS))
         (output.log_odds.sum() + output.vectors[0].sum()).backward()
         return [p.grad for p in made.parameters() if p.grad is not None]
 
@@ -156,17 +220,19 @@ def test_gradient_checkpointing_gives_the_same_gradients():
         torch.testing.assert_close(with_, without)
 
 
-def test_a_merged_adapter_has_no_vectors():
-    made = student(trained=True)
-    made.model.merge_adapter()
-    with torch.no_grad(), pytest.raises(FlipkdError, match="merged or disabled"):
-        made(texts=pad([made.template.alone((5, 6))], 3))
+def test_a_merged_adapter_answers_the_same():
+    made = student(adapt_layers="all", trained=True)
+    before = run(made)
+    made.merge()
+    after = run(made)
+    torch.testing.assert_close(after.log_odds, before.log_odds, atol=1e-4, rtol=0)
+    torch.testing.assert_close(after.vectors, before.vectors, atol=1e-5, rtol=0)
 
 
 def test_a_disabled_adapter_has_no_vectors():
     made = student(trained=True)
-    with torch.no_grad(), made.model.disable_adapter(), pytest.raises(FlipkdError, match="merged or disabled"):
-        made(texts=pad([made.template.alone((5, 6))], 3))
+    with torch.no_grad(), made.model.disable_adapter(), pytest.raises(FlipkdError, match="disabled"):
+        made(pack(made.template, [(5, 6)], []))
 
 
 @pytest.mark.parametrize(
@@ -214,9 +280,7 @@ def test_a_saved_adapter_answers_the_same(tmp_path):
     again = load_adapter(
         model, words, made.template, tmp_path, sites=made.sites, pooling="mean", first_adapted=made.first_adapted
     )
-    pair, _ = prompts(made)
-    with torch.no_grad():
-        torch.testing.assert_close(again(pad(pair, 3)).log_odds, made(pad(pair, 3)).log_odds)
+    torch.testing.assert_close(run(again).log_odds, run(made).log_odds)
     assert min(adapter_norms(again.model).values()) > 0
 
 
@@ -244,21 +308,21 @@ def test_texts_that_do_not_fit_the_model_are_refused():
 
 def test_last_pooling_reads_the_texts_last_token():
     made = student(trained=True, pooling="last")
-    pair, _ = prompts(made)
-    with torch.no_grad():
-        vectors = made(pad(pair, 3)).vectors
-        with made._reader.reading() as captured:
-            made._run(made._views[0], pad(pair[:1], 3))
-    z = torch.cat(captured, dim=-1)[0, pair[0].stop - 1]
-    torch.testing.assert_close(vectors[0], z / z.norm())
+    ids = encoded(made)
+    shorter = run(made, [], [ids[0][-1:]]).vectors
+    assert not torch.allclose(run(made, [], ids[:1]).vectors, shorter)
+    with torch.no_grad(), made._reader.reading() as captured:
+        made.model(input_ids=torch.tensor([(*made.template.prefix, *ids[0])]))
+    z = torch.cat(captured, dim=-1)[-1]
+    torch.testing.assert_close(run(made).vectors[0], z / z.norm())
 
 
 def test_the_reader_keeps_order_and_answers_duplicates_alike(made):
     table = pairs(7)
     rows = [3, 1, 3, 6, 0, 1]
-    encoded = EncodedPairs.of(made, [table.text_a[i] for i in rows], [table.text_b[i] for i in rows])
+    many_pairs = EncodedPairs.of(made, [table.text_a[i] for i in rows], [table.text_b[i] for i in rows])
     once = EncodedPairs.of(made, table.text_a, table.text_b)
-    many, single = Reader(made).signals(encoded), Reader(made, batch_tokens=1).signals(once)
+    many, single = Reader(made).signals(many_pairs), Reader(made, batch_tokens=1).signals(once)
     torch.testing.assert_close(many.log_odds, single.log_odds[rows], atol=1e-4, rtol=0)
     torch.testing.assert_close(many.similarity, single.similarity[rows], atol=1e-5, rtol=0)
 
@@ -267,13 +331,53 @@ def test_the_reader_computes_each_distinct_pair_once(made):
     rows = []
     original = made.forward
 
-    def counting(pairs=None, texts=None, vectors=True):
-        rows.append(len(pairs["ids"]))
-        return original(pairs=pairs, texts=texts, vectors=vectors)
+    def counting(packed):
+        rows.append((len(packed["asked"]), len(packed["ids"])))
+        return original(packed)
 
     made.forward = counting
     try:
         Reader(made).log_odds(EncodedPairs.of(made, ["pin"] * 9 + ["card"], ["money"] * 10))
     finally:
         del made.forward
-    assert sum(rows) == 2
+    assert sum(pairs for pairs, _ in rows) == 2
+
+
+def test_a_text_that_begins_many_pairs_is_computed_once(made):
+    table = pairs(6)
+    first = table.text_a[0]
+    encoded = EncodedPairs.of(made, [first] * 6, table.text_b)
+    tokens = []
+    original = made.forward
+
+    def counting(packed):
+        tokens.append(len(packed["ids"]))
+        return original(packed)
+
+    made.forward = counting
+    try:
+        Reader(made).log_odds(encoded)
+    finally:
+        del made.forward
+    around = len(made.template.middle) + len(made.template.suffix)
+    alone = [len(made.template.prefix) + len(encoded.ids[0])]
+    assert tokens == [sum(alone + [around + len(encoded.ids[b]) for b in encoded.b])]
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.integers(1, 30), min_size=1, max_size=8).flatmap(
+        lambda lengths: st.tuples(
+            st.just(lengths), st.lists(st.tuples(*[st.integers(0, len(lengths) - 1)] * 2), min_size=1, max_size=30)
+        )
+    ),
+    st.integers(1, 80),
+)
+def test_batches_hold_every_pair_once_within_the_budget(drawn, budget):
+    lengths, ends = drawn
+    batches = list(pair_batches(np.array(ends), lengths, 5, budget))
+    assert sorted(i for batch in batches for i in batch) == list(range(len(ends)))
+    for batch in batches:
+        firsts = {ends[i][0] for i in batch}
+        tokens = sum(lengths[a] for a in firsts) + sum(5 + lengths[ends[i][1]] for i in batch)
+        assert tokens <= budget or len(batch) == 1

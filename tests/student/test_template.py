@@ -22,24 +22,18 @@ def test_the_prompt_ends_with_the_cue_however_long_the_texts(words):
     template = build(words, max_text_tokens=5)
     a, b = template.encode_texts(words, ["card " * 500, "money " * 500])
     prompt = template.pair(a, b)
-    assert prompt.ids[-len(template.suffix) :] == template.suffix
+    assert prompt[-len(template.suffix) :] == template.suffix
     assert len(a) == len(b) == 5
-    assert len(prompt.ids) == template.longest
+    assert len(prompt) == template.longest
 
 
 def test_a_text_is_cut_the_same_wherever_it_stands(words):
     template = build(words, max_text_tokens=4)
     long, short = template.encode_texts(words, ["card account money pin fee refund", "pin"])
-    for prompt in (template.pair(long, short), template.pair(long, long), template.alone(long)):
-        assert prompt.ids[prompt.start : prompt.stop] == long
-
-
-def test_the_marked_text_is_a(words):
-    template = build(words)
-    a, b = template.encode_texts(words, ["reset my pin", "open account"])
-    prompt = template.pair(a, b)
-    assert prompt.ids[prompt.start : prompt.stop] == a
-    assert template.alone(a).ids == prompt.ids[: prompt.stop]
+    before = len(template.prefix)
+    for prompt in (template.pair(long, short), template.pair(long, long)):
+        assert prompt[before : before + 4] == long
+    assert template.pair(short, long)[-len(template.suffix) - 4 : -len(template.suffix)] == long
 
 
 @settings(max_examples=50)

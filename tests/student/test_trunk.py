@@ -18,17 +18,24 @@ def test_what_is_put_comes_back_after_reopening(tmp_path):
     first.put(np.array([1, 2]), states(2, 0.5))
     first.put(np.array([1]), states(1, 0.25))
     again = cache(tmp_path)
-    np.testing.assert_array_equal(again.get(np.array([1, 2])), states(2, 0.5))
-    np.testing.assert_array_equal(again.get(np.array([1])), states(1, 0.25))
-    assert again.get(np.array([2])) is None
+    np.testing.assert_array_equal(again.get(np.array([1, 2]), 2), states(2, 0.5))
+    np.testing.assert_array_equal(again.get(np.array([1]), 1), states(1, 0.25))
+    assert again.get(np.array([2]), 1) is None
+
+
+def test_the_same_path_is_kept_apart_by_how_much_of_it_is_meant(tmp_path):
+    kept = cache(tmp_path)
+    kept.put(np.array([1, 2, 3]), states(1, 0.5))
+    assert kept.get(np.array([1, 2, 3]), 2) is None
+    np.testing.assert_array_equal(kept.get(np.array([1, 2, 3]), 1), states(1, 0.5))
 
 
 def test_a_full_cache_keeps_what_it_has_and_takes_no_more(tmp_path):
     full = cache(tmp_path)
     full.put(np.arange(8), states(8, 1.0))
     full.put(np.arange(5), states(5, 2.0))
-    assert full.get(np.arange(5)) is None
-    np.testing.assert_array_equal(full.get(np.arange(8)), states(8, 1.0))
+    assert full.get(np.arange(5), 5) is None
+    np.testing.assert_array_equal(full.get(np.arange(8), 8), states(8, 1.0))
 
 
 def test_another_models_cache_is_refused(tmp_path):
@@ -46,6 +53,6 @@ def test_a_torn_index_entry_is_dropped_and_the_rest_kept(tmp_path):
     again = cache(tmp_path)
     again.put(np.array([3]), states(1, 3.0))
     last = cache(tmp_path)
-    assert last.get(np.array([2])) is None
-    np.testing.assert_array_equal(last.get(np.array([1])), states(1, 1.0))
-    np.testing.assert_array_equal(last.get(np.array([3])), states(1, 3.0))
+    assert last.get(np.array([2]), 1) is None
+    np.testing.assert_array_equal(last.get(np.array([1]), 1), states(1, 1.0))
+    np.testing.assert_array_equal(last.get(np.array([3]), 1), states(1, 3.0))

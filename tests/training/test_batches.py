@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,6 +46,16 @@ def test_both_orders_come_about_equally_often():
     assert 420 < swapped < 580
 
 
+def test_a_family_stays_together_and_in_one_order():
+    family = np.repeat(np.arange(40), 4)
+    batches = GroupedBatches(np.arange(160), np.zeros(160), 16, 0, family=family, both_orders=True)
+    for batch in batches:
+        rows = np.array(batch) % 160
+        assert len(set(family[rows])) == 4
+        for member in set(family[rows]):
+            assert len({item >= 160 for item in np.array(batch)[family[rows] == member]}) == 1
+
+
 def test_batches_hold_like_lengths():
     lengths = np.random.default_rng(0).integers(5, 100, 800)
     padded = sum(len(batch) * lengths[batch].max() for batch in GroupedBatches(lengths, np.zeros(800), 16, 0))
@@ -72,25 +84,30 @@ def parts(mask_pairs=False):
     return made, table, encoded, signal
 
 
+def segments(packed):
+    return [tuple(packed["ids"][a:b].tolist()) for a, b in pairwise(packed["start"].tolist())]
+
+
+def prompts(packed):
+    """Each pair's prompt, put together again from its segments."""
+    found, parent = segments(packed), packed["parent"].tolist()
+    ends = [i for i, above in enumerate(parent) if above > 0]
+    return [found[0] + found[parent[i]] + found[i] for i in ends]
+
+
 def collate(items, **options):
     made, table, encoded, signal = parts(**options)
-    return made, table, encoded, PairCollator(made.template, 3, encoded, table.label, signal)(items)
+    return made, table, encoded, PairCollator(made.template, encoded, table.label, signal)(items)
 
 
 def test_a_swapped_item_is_the_same_pair_the_other_way():
     made, table, encoded, batch = collate([2, 2 + 12])
-    first, second = (batch["pairs"]["ids"][i][batch["pairs"]["mask"][i].bool()].tolist() for i in (0, 1))
+    first, second = prompts(batch["packed"])
     a, b = encoded.ids[encoded.a[2]], encoded.ids[encoded.b[2]]
-    assert first == list(made.template.pair(a, b).ids)
-    assert second == list(made.template.pair(b, a).ids)
+    assert first == made.template.pair(a, b)
+    assert second == made.template.pair(b, a)
     assert batch["rows"].tolist() == [2, 2]
     assert batch["label"].tolist() == [table.label[2]] * 2
-
-
-def test_no_padding_beyond_the_longest_row():
-    _, _, _, batch = collate([0, 5, 7])
-    for rows in (batch["pairs"], batch["texts"]):
-        assert rows["mask"].sum(dim=1).max() == rows["ids"].shape[1]
 
 
 def test_the_matrix_is_over_distinct_texts_and_pairs_find_their_places():
@@ -99,17 +116,22 @@ def test_the_matrix_is_over_distinct_texts_and_pairs_find_their_places():
     assert batch["teacher"].shape == (4, 4)
     teacher = batch["teacher"][batch["left"], batch["right"]]
     np.testing.assert_allclose(teacher, batch["pair_teacher"], atol=1e-6)
-    assert "texts" in batch
-    assert len(batch["texts"]["ids"]) == 1
 
 
-def test_vectors_are_put_in_the_order_of_the_matrix():
+def test_vectors_are_in_the_order_of_the_matrix():
     made, _, encoded, batch = collate([0, 1, 0 + 12, 4])
-    vectors = made(batch["pairs"], batch["texts"]).vectors[batch["order"]]
-    alone = made(texts=TextCollator(made.template, 3, encoded, parts()[3])([0, 1, 4])["texts"]).vectors
+    vectors = made(batch["packed"]).vectors
+    alone = made(TextCollator(made.template, encoded, parts()[3])([0, 1, 4])["packed"]).vectors
     pair = (vectors[batch["left"]] * vectors[batch["right"]]).sum(dim=1)
     expected = [(alone[2 * i] * alone[2 * i + 1]).sum().item() for i in (0, 1, 0, 2)]
     np.testing.assert_allclose(pair.detach(), expected, atol=1e-5)
+
+
+def test_without_a_teacher_no_text_is_packed_for_its_vector():
+    made, table, encoded, _ = parts()
+    packed = PairCollator(made.template, encoded, table.label, None)([0, 5])["packed"]
+    assert len(packed["text_token"]) == 0
+    assert packed["carried"] == len(packed["ids"])
 
 
 def test_a_leak_masks_the_labelled_entries_both_ways():
@@ -122,7 +144,6 @@ def test_a_leak_masks_the_labelled_entries_both_ways():
 
 def test_warm_up_batches_keep_a_pair_together():
     made, _, encoded, signal = parts()
-    batch = TextCollator(made.template, 3, encoded, signal)([3, 8])
-    ids = [row[mask.bool()].tolist() for row, mask in zip(batch["texts"]["ids"], batch["texts"]["mask"], strict=True)]
+    batch = TextCollator(made.template, encoded, signal)([3, 8])
     expected = [encoded.ids[end] for i in (3, 8) for end in (encoded.a[i], encoded.b[i])]
-    assert ids == [list(made.template.alone(text).ids) for text in expected]
+    assert segments(batch["packed"]) == [made.template.prefix, *expected]

@@ -56,7 +56,7 @@ def run(options: Options) -> None:
 def describe(
     tokenizer: Any, template: "Template", text_a: Sequence[str], text_b: Sequence[str], places: Sequence[str]
 ) -> list[str]:
-    """The batch that the pairs make, token by token, as the student gets it.
+    """The prompt of each pair, token by token, as the student reads it.
 
     Args:
         tokenizer: The student's tokenizer.
@@ -68,23 +68,17 @@ def describe(
     Returns:
         One block of lines a pair.
     """
-    from flipkd.student.padding import last_positions, pad
-
     encoded = template.encode_texts(tokenizer, [*text_a, *text_b])
-    first, second = encoded[: len(text_a)], encoded[len(text_a) :]
-    rows = pad([template.pair(a, b) for a, b in zip(first, second, strict=True)], tokenizer.pad_token_id)
-    read_at = last_positions(rows["mask"]).tolist()
     words = zip(template.label_words, template.label_ids, strict=True)
     label = ", ".join(f"{word!r} = {token}" for word, token in words)
     blocks = []
-    for row, place in enumerate(places):
-        lines = [place, f"tokens: a {len(first[row])}, b {len(second[row])}, prompt {int(rows['mask'][row].sum())}"]
-        columns = zip(
-            rows["ids"][row].tolist(), rows["mask"][row].tolist(), rows["text_mask"][row].tolist(), strict=True
-        )
-        for position, (token, mask, in_text) in enumerate(columns):
-            note = "  in a's vector" if in_text else ""
-            note += "  <- the answer is read here" if position == read_at[row] else ""
-            lines.append(f"  {position:4d}  {token:7d}  mask {mask}  {tokenizer.decode([token])!r:24s}{note}")
+    for place, a, b in zip(places, encoded[: len(text_a)], encoded[len(text_a) :], strict=True):
+        parts = {"P": template.prefix, "a": a, "Q": template.middle, "b": b, "R": template.suffix}
+        tokens = [(name, token) for name, ids in parts.items() for token in ids]
+        lines = [place, f"tokens: a {len(a)}, b {len(b)}, prompt {len(tokens)}"]
+        for position, (part, token) in enumerate(tokens):
+            note = "  in a's vector" if part == "a" else ""
+            note += "  <- the answer is read here" if position == len(tokens) - 1 else ""
+            lines.append(f"  {position:4d}  {part}  {token:7d}  {tokenizer.decode([token])!r:24s}{note}")
         blocks.append("\n".join([*lines, f"  label words: {label}; log-odds = logit of the second - of the first"]))
     return blocks

@@ -1,17 +1,16 @@
-"""Read many pairs and texts with a student: each distinct text and pair once, without padding waste."""
+"""Read many pairs and texts with a student: each distinct text and pair once, without padding."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
 
 from flipkd.console import track
 from flipkd.data.table import PairTable
-from flipkd.student.model import Student
-from flipkd.student.padding import Rows, pad, to_device
-from flipkd.student.template import Prompt
+from flipkd.student.model import Student, StudentOutput
+from flipkd.student.packing import Packed, pack, to_device
 
 
 @dataclass(frozen=True)
@@ -59,18 +58,44 @@ class Signals:
     vectors: np.ndarray
 
 
-def token_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Indices in batches of like length, longest first, each of at most `budget` padded tokens.
+def text_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Indices of texts in batches of like length, longest first, each of at most `budget` tokens.
 
     Args:
-        lengths: Tokens of each sequence.
-        budget: Rows times longest row of a batch; one row longer than it makes a batch of its own.
+        lengths: Tokens of each text.
+        budget: One text longer than it makes a batch of its own.
     """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    return _fill(order, lambda i, _: lengths[i], budget)
+
+
+def pair_batches(pairs: np.ndarray, lengths: Sequence[int], around: int, budget: int) -> Iterator[list[int]]:
+    """Indices of pairs in batches, those that begin with the same text together, since it is computed once.
+
+    Args:
+        pairs: (n, 2) int64 texts.
+        lengths: Tokens of each text.
+        around: Tokens of the template that stand in every pair behind its first text.
+        budget: Tokens of a batch; one pair longer than it makes a batch of its own.
+    """
+    ends: list[tuple[int, int]] = [(a, b) for a, b in pairs.tolist()]
+    order = sorted(range(len(ends)), key=lambda i: (-lengths[ends[i][0]], ends[i][0], -lengths[ends[i][1]]))
+
+    def cost(i: int, batch: list[int]) -> int:
+        a, b = ends[i]
+        return around + lengths[b] + (0 if batch and ends[batch[-1]][0] == a else lengths[a])
+
+    return _fill(order, cost, budget)
+
+
+def _fill(order: Sequence[int], cost: Callable[[int, list[int]], int], budget: int) -> Iterator[list[int]]:
     batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
+    used = 0
+    for index in order:
+        if batch and used + cost(index, batch) > budget:
             yield batch
-            batch = []
+            batch, used = [], 0
+        used += cost(index, batch)
         batch.append(index)
     if batch:
         yield batch
@@ -81,75 +106,76 @@ class Reader:
 
     Args:
         student: Put into evaluation mode while it is read.
-        batch_tokens: Padded tokens of a batch.
+        batch_tokens: Tokens of a batch.
         progress: What to call the progress bar; `None` shows none.
-        left: Pad on the left instead of the right (the answers are the same; the self-check proves it).
     """
 
-    def __init__(
-        self, student: Student, *, batch_tokens: int = 1024, progress: str | None = None, left: bool = False
-    ) -> None:
+    def __init__(self, student: Student, *, batch_tokens: int = 1024, progress: str | None = None) -> None:
         self.student = student
         self.batch_tokens = batch_tokens
         self.progress = progress
-        self.left = left
 
-    def _batches(self, prompts: Sequence[Prompt], what: str) -> Iterator[tuple[list[int], Rows]]:
-        batches = list(token_batches([len(prompt.ids) for prompt in prompts], self.batch_tokens))
-        if self.progress is not None and len(batches) > 1:
-            batches = track(batches, f"{self.progress}, {what}")  # type: ignore[assignment]
-        pad_id = self.student.tokenizer.pad_token_id
-        for batch in batches:
-            rows = pad([prompts[i] for i in batch], pad_id, left=self.left)
-            yield batch, to_device(rows, self.student.device)
-
-    def _fill(self, forward: Any, prompts: Sequence[Prompt], what: str) -> None:
+    def _run(
+        self, batches: Iterator[list[int]], pack_batch: Callable[[list[int]], Packed], what: str
+    ) -> Iterator[tuple[list[int], StudentOutput]]:
+        todo = list(batches)
+        shown = track(todo, f"{self.progress}, {what}") if self.progress is not None and len(todo) > 1 else todo
         was_training = self.student.training
         self.student.eval()
         try:
             with torch.inference_mode():
-                for batch, rows in self._batches(prompts, what):
-                    forward(batch, rows)
+                for batch in shown:
+                    yield batch, self.student(to_device(pack_batch(batch), self.student.device))
         finally:
             self.student.train(was_training)
 
     def log_odds(self, pairs: EncodedPairs) -> np.ndarray:
         """(n,) float64 log-odds of the pairs; nothing is computed for the vectors."""
-        return self._pairs(pairs, vectors=False)[0]
+        return self._pairs(pairs, "none")[0]
 
     def vectors(self, ids: Sequence[tuple[int, ...]]) -> np.ndarray:
         """(n, d) float32 unit vectors of the texts, from the layers up to the last site."""
-        prompts = [self.student.template.alone(text) for text in ids]
-        found = np.zeros((len(prompts), self.student.width), dtype=np.float32)
-
-        def forward(batch: list[int], rows: Rows) -> None:
-            found[batch] = self.student(texts=rows).vectors.cpu().numpy()
-
-        self._fill(forward, prompts, "texts")
+        template = self.student.template
+        found = np.zeros((len(ids), self.student.width), dtype=np.float32)
+        batches = text_batches([len(text) for text in ids], self.batch_tokens)
+        for batch, output in self._run(batches, lambda batch: pack(template, [ids[i] for i in batch], []), "texts"):
+            found[batch] = output.vectors.cpu().numpy()  # type: ignore[union-attr]
         return found
 
     def signals(self, pairs: EncodedPairs) -> Signals:
         """Log-odds and similarity of the pairs; a text that stands as a gets its vector from the pair's pass."""
-        log_odds, first = self._pairs(pairs, vectors=True)
+        log_odds, first = self._pairs(pairs, "first")
         rest = sorted(set(pairs.b.tolist()) - first.keys())
         found = first | dict(zip(rest, self.vectors([pairs.ids[i] for i in rest]), strict=True))
         vectors = np.stack([found[text] for text in range(len(pairs.ids))])
         similarity = np.einsum("nd,nd->n", vectors[pairs.a], vectors[pairs.b], dtype=np.float64)
         return Signals(log_odds, similarity, vectors)
 
-    def _pairs(self, pairs: EncodedPairs, *, vectors: bool) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    def _pairs(
+        self, pairs: EncodedPairs, vectors: Literal["first", "none"]
+    ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        template = self.student.template
         distinct, back = np.unique(np.stack([pairs.a, pairs.b], axis=1), axis=0, return_inverse=True)
-        prompts = [self.student.template.pair(pairs.ids[a], pairs.ids[b]) for a, b in distinct]
         log_odds = np.zeros(len(distinct))
         first: dict[int, np.ndarray] = {}
 
-        def forward(batch: list[int], rows: Rows) -> None:
-            output = self.student(pairs=rows, vectors=vectors)
-            log_odds[batch] = output.log_odds.double().cpu().numpy()
-            if vectors:
-                first.update(zip(distinct[batch, 0].tolist(), output.vectors.cpu().numpy(), strict=True))
+        def pack_batch(batch: list[int]) -> Packed:
+            texts = list(dict.fromkeys(distinct[batch].flatten().tolist()))
+            where = {text: place for place, text in enumerate(texts)}
+            ends = [(where[a], where[b]) for a, b in distinct[batch].tolist()]
+            return pack(template, [pairs.ids[text] for text in texts], ends, vectors)
 
-        self._fill(forward, prompts, "pairs")
+        batches = pair_batches(
+            distinct,
+            [len(ids) for ids in pairs.ids],
+            len(template.middle) + len(template.suffix),
+            self.batch_tokens,
+        )
+        for batch, output in self._run(batches, pack_batch, "pairs"):
+            log_odds[batch] = output.log_odds.double().cpu().numpy()
+            if output.vectors is not None:
+                begun = dict.fromkeys(distinct[batch, 0].tolist())
+                first.update(zip(begun, output.vectors.cpu().numpy(), strict=True))
         return log_odds[back.reshape(-1)], first
 
 

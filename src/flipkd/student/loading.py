@@ -72,21 +72,6 @@ def _choose_dtype(device: str) -> Any:
     return torch.float32
 
 
-def _resolve_pad_token(tokenizer: Any, model: Any) -> None:
-    """Give tokenizer and config one pad token, written to both."""
-    for name, token in (
-        ("its own", tokenizer.pad_token),
-        ("unk", tokenizer.unk_token),
-        ("eos", tokenizer.eos_token),
-    ):
-        if token is not None:
-            tokenizer.pad_token = token
-            model.config.pad_token_id = tokenizer.pad_token_id
-            announce("pad token", token, f"{name}; padding is masked out everywhere")
-            return
-    raise FlipkdError("The student's tokenizer has no pad, unk or eos token to pad with; set one in its files.")
-
-
 def load_tokenizer(name: str, *, cache_dir: Path, revision: str | None = None, trust_remote_code: bool = False) -> Any:
     """The tokenizer of a student; arguments and errors as for `load_student`."""
     from transformers import AutoTokenizer
@@ -118,7 +103,7 @@ def load_student(
         trust_remote_code: Run code that comes with the model; off unless asked for by name.
 
     Returns:
-        The model, in evaluation mode, and its tokenizer, with one pad token between them.
+        The model, in evaluation mode, and its tokenizer.
 
     Raises:
         FlipkdError: If there is no such model, or it has no decoder-only form.
@@ -137,5 +122,4 @@ def load_student(
         )
     except (OSError, ValueError) as error:
         raise _not_loaded(name, error) from error
-    _resolve_pad_token(tokenizer, model)
     return model.to(device).eval(), tokenizer

@@ -1,9 +1,9 @@
 """The student in one forward: the vector of each text and the log-odds of each pair.
 
-The decoder runs over P a Q b R once. By causality a's vector in it equals a's vector alone, so it is free;
-a text that stands nowhere as a is run alone, P t, and leaves above the last site. Only the read position
-passes the final norm, and only the two label rows of the output layer are computed
-(docs/method.md sections 2 and 3).
+A batch is one row of tokens in which nothing stands twice (`flipkd.student.packing`). Its tokens go through the
+layers together, and each leaves when nothing more is read of it: a text that begins no pair at the attention of
+the last site, and in the last layer all but the positions where an answer is read. Only these pass the final
+norm, and only the two label rows of the output layer are computed (docs/method.md sections 2 and 3).
 """
 
 from collections.abc import Sequence
@@ -14,22 +14,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flipkd.errors import FlipkdError
-from flipkd.student.padding import Rows, last_positions, pad, positions, to_device
+from flipkd.student.attention import KeysKnown, KeysValues, PackedAttention, install
+from flipkd.student.packing import Layout, Packed, carried_layout, pack, to_device
 from flipkd.student.sites import Pooling, SiteReader, pool, site_layer
 from flipkd.student.template import Template
 from flipkd.student.trunk import Trunk, TrunkCache, model_fingerprint
-from flipkd.student.view import decoder_view, final_norm_name, layers_name
+from flipkd.student.view import Stretch, final_norm_name, layers_name
 
 
 class StudentOutput(NamedTuple):
     """What one forward gives.
 
     Attributes:
-        log_odds: (pairs,) float32, log p(match) - log p(no match) of the decoder; `None` without pairs.
-        vectors: (pairs + texts, d) float32 unit rows, the a of each pair and then each text; `None` if unread.
+        log_odds: (pairs,) float32, log p(match) - log p(no match) of the decoder.
+        vectors: (texts, d) float32 unit rows, in the order that the batch was packed for; `None` if unread.
     """
 
-    log_odds: Tensor | None
+    log_odds: Tensor
     vectors: Tensor | None
 
 
@@ -69,24 +70,30 @@ class Student(nn.Module):
         base = model.get_base_model()
         decoder = base.get_decoder()
         layers = getattr(decoder, layers_name(decoder))
-        last_site = max(site_layer(site) for site in self.sites)
+        last, site = len(layers) - 1, max(site_layer(site) for site in self.sites)
         self._reader = SiteReader(layers, self.sites)
         self._softcap = getattr(base.config, "final_logit_softcapping", None)
-        # In a tuple, since the views share the decoder's parameters and must not be registered beside it.
-        self._views = (
-            decoder_view(decoder, first_adapted, len(layers)),
-            decoder_view(decoder, first_adapted, last_site + 1),
-            decoder_view(decoder, 0, first_adapted),
-        )
+        # In a tuple, so that what the student's model holds is not registered a second time.
         self._norm = (getattr(decoder, final_norm_name(decoder)),)
-        self.trunk = Trunk(self._views[2], None) if first_adapted else None
+        self._leaving = {i: Stretch(decoder, i, i + 1, leavable=True) for i in {site, last}}
+        theirs = self._own_answer()
+        install(base)
+        early = {i: self._sites_before_attention(i) for i in self._leaving}
+        # Where a site stands behind the attention of its layer, the layer has to run in full.
+        self._boundary = site if early[site] else site + 1
+        self._shortened = early[last]
+        top = last if self._shortened else last + 1
+        self._lower = Stretch(decoder, first_adapted, self._boundary)
+        self._upper = Stretch(decoder, self._boundary, top)
+        self._last = last
+        self.trunk = Trunk(Stretch(decoder, 0, first_adapted)) if first_adapted else None
         room = getattr(base.config, "max_position_embeddings", template.longest)
         if template.longest > room:
             raise FlipkdError(
                 f"Two texts of {template.max_text_tokens} tokens and the template take {template.longest} positions; "
                 f"the student has {room}. Lower --max-text-tokens."
             )
-        self._check_reading()
+        self._check_reading(theirs)
 
     @property
     def base_name(self) -> str:
@@ -111,28 +118,42 @@ class Student(nn.Module):
         assert not reentrant, "reentrant checkpointing would leave the vectors without a graph"
         self.model.get_base_model().activation_checkpointing_enable({"use_reentrant": False}, **options)
 
+    def merge(self) -> None:
+        """Add B A to the weights, for inference: fewer multiplications, and A is still read. Not to be trained on."""
+        self.model.merge_adapter()
+
     def use_trunk_cache(self, folder: Any, limit_bytes: int) -> None:
         """Keep the frozen layers' outputs in `folder` (see `TrunkCache`); nothing to do at full depth."""
         if self.trunk is None:
             return
         base = self.model.get_base_model()
-        fingerprint = f"{model_fingerprint(self._views[2])}-layers{self.first_adapted}"
+        fingerprint = f"{model_fingerprint(self.trunk.stretch.view)}-layers{self.first_adapted}"
         width = int(base.config.hidden_size)
         self.trunk.cache = TrunkCache(folder, fingerprint=fingerprint, width=width, limit_bytes=limit_bytes)
 
-    def _run(self, view: nn.Module, rows: Rows) -> Tensor:
-        mask = rows["mask"]
-        start: dict[str, Tensor] = (
-            {"input_ids": rows["ids"]} if self.trunk is None else {"inputs_embeds": self.trunk(rows["ids"], mask)}
-        )
-        hidden: Tensor = view(
-            **start, attention_mask=mask, position_ids=positions(mask), use_cache=False
-        ).last_hidden_state
-        return hidden
+    def _leave(self, layer: int, hidden: Tensor, position: Tensor) -> KeysValues:
+        """Run a layer up to its attention; gives its keys and values. Sites before the attention are reached."""
+        kept: dict[int, KeysValues] = {}
+        nobody = PackedAttention(Layout(position=position, rows=[], back=position), kept=kept, leave=True)
+        try:
+            self._leaving[layer](hidden, position, nobody)
+        except KeysKnown:
+            return kept[layer]
+        raise FlipkdError(f"{type(self.model.get_base_model()).__name__} has a layer {layer} without attention.")
 
-    def _read_answer(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Log-odds from the last real position of each row, two rows of the output layer only."""
-        read = self._norm[0](hidden[torch.arange(len(hidden), device=hidden.device), last_positions(mask)])
+    @torch.no_grad()
+    def _sites_before_attention(self, layer: int) -> bool:
+        """Whether all sites of a layer, if any, read what feeds its attention."""
+        base = self.model.get_base_model()
+        hidden = torch.zeros(1, base.config.hidden_size, device=self.device, dtype=base.dtype)
+        with self._reader.reading() as captured:
+            self._leave(layer, hidden, torch.zeros(1, dtype=torch.long, device=self.device))
+        here = [output for site, output in zip(self.sites, captured, strict=True) if site_layer(site) == layer]
+        return all(output is not None for output in here)
+
+    def _answer(self, read: Tensor) -> Tensor:
+        """Log-odds from the (pairs, width) hidden states where answers are read, by two rows of the output layer."""
+        read = self._norm[0](read)
         head = self.model.get_base_model().get_output_embeddings()
         labels = torch.tensor(self.template.label_ids, device=head.weight.device)
         bias = None if head.bias is None else head.bias[labels].float()
@@ -141,51 +162,72 @@ class Student(nn.Module):
             logits = self._softcap * torch.tanh(logits / self._softcap)
         return logits[:, 1] - logits[:, 0]
 
-    def forward(self, pairs: Rows | None = None, texts: Rows | None = None, vectors: bool = True) -> StudentOutput:
-        """Run pair prompts, lone texts, or both.
+    def forward(self, packed: Packed) -> StudentOutput:
+        """Run a batch that `flipkd.student.packing.pack` made; it says whose vectors are read."""
+        position, carried = packed["layout"]["position"], packed["carried"]
+        token, split = packed["text_token"], packed["carried_text"]
+        wanted = len(token) > 0
+        hidden = packed["ids"] if self.trunk is None else self.trunk(packed)
+        with self._reader.reading(wanted) as below:
+            hidden = self._lower(hidden, position, PackedAttention(packed["layout"]))
+        # The sites of the last layer with one: all tokens have reached them, or none.
+        reached = all(output is not None for output in below)
+        with self._reader.reading(wanted) as lone:
+            if wanted and not reached and carried < len(hidden):
+                self._leave(self._boundary, hidden[carried:], position[carried:])
+        log_odds = torch.zeros(0, device=hidden.device)
+        with self._reader.reading(wanted) as above:
+            if carried:
+                log_odds = self._answer(self._finish(packed, hidden[:carried]))
+        if not wanted:
+            return StudentOutput(log_odds, None)
+        z = []
+        for lower, alone, upper in zip(below, lone, above, strict=True):
+            if lower is not None:
+                z.append(lower[token])
+                continue
+            parts = [] if upper is None else [upper[token[:split]]]
+            parts += [] if alone is None else [alone[token[split:] - carried]]
+            if not parts:
+                raise FlipkdError("The encoder was not reached: its adapter is disabled, so A never ran.")
+            z.append(torch.cat(parts))
+        return StudentOutput(log_odds, pool(z, packed, self.pooling))
 
-        Args:
-            pairs: Pair prompts; ``text_mask`` marks a.
-            texts: Texts alone, which leave above the last site.
-            vectors: Read the vectors; without them the pairs' log-odds are all that is computed.
-        """
-        log_odds, found = None, []
-        if pairs is not None:
-            if vectors:
-                with self._reader.reading() as captured:
-                    hidden = self._run(self._views[0], pairs)
-                found.append(pool(captured, pairs["text_mask"], self.pooling))
-            else:
-                hidden = self._run(self._views[0], pairs)
-            log_odds = self._read_answer(hidden, pairs["mask"])
-        if texts is not None:
-            with self._reader.reading() as captured:
-                self._run(self._views[1], texts)
-            found.append(pool(captured, texts["text_mask"], self.pooling))
-        return StudentOutput(log_odds, torch.cat(found) if found else None)
+    def _finish(self, packed: Packed, hidden: Tensor) -> Tensor:
+        """The (pairs, width) hidden states of the read positions above all layers."""
+        layout, read = carried_layout(packed), packed["read"]
+        hidden = self._upper(hidden, layout["position"], PackedAttention(layout))
+        if not self._shortened:
+            return hidden[packed["asked"]]
+        past = {self._last: self._leave(self._last, hidden, layout["position"])}
+        return self._leaving[self._last](hidden[packed["asked"]], read["position"], PackedAttention(read, past=past))
+
+    def _sample(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        a, b = self.template.encode_texts(self.tokenizer, ["a", "b"])
+        return a, b
 
     @torch.no_grad()
-    def _check_reading(self) -> None:
-        """Compare this reading with the model's own forward on one prompt."""
-        a, b = self.template.encode_texts(self.tokenizer, ["a", "b"])
-        rows = to_device(pad([self.template.pair(a, b)], 0), self.device)
-        was_training = self.training
-        self.eval()
+    def _own_answer(self) -> float:
+        """The log-odds of one prompt by the model's own forward."""
+        prompt = torch.tensor([self.template.pair(*self._sample())], device=self.device)
+        logits = self.model(input_ids=prompt, logits_to_keep=1).logits[0, -1].float()
+        no, yes = self.template.label_ids
+        return float(logits[yes] - logits[no])
+
+    @torch.no_grad()
+    def _check_reading(self, theirs: float) -> None:
+        """Compare this reading with the model's own answer."""
+        packed = to_device(pack(self.template, self._sample(), [(0, 1)], "none"), self.device)
         try:
-            ours = self(rows, vectors=False).log_odds.item()
-            logits = self.model(input_ids=rows["ids"], attention_mask=rows["mask"], logits_to_keep=1).logits[0, -1]
+            ours = self(packed).log_odds.item()
         except (TypeError, RuntimeError) as error:
             raise FlipkdError(
                 f"{type(self.model.get_base_model()).__name__} cannot be run in stretches of layers: {error}"
             ) from error
-        finally:
-            self.train(was_training)
-        no, yes = self.template.label_ids
-        theirs = (logits[yes].float() - logits[no].float()).item()
         tolerance = 1e-3 if next(self.parameters()).dtype == torch.float32 else 0.25
         if not abs(ours - theirs) <= tolerance:
             raise FlipkdError(
                 f"{type(self.model.get_base_model()).__name__} answers {theirs:.4f} by its own forward and {ours:.4f} "
                 "as flipkd reads it: this architecture does something to its hidden states or logits that flipkd "
-                "does not know. Choose another student, or --adapt-layers all if the frozen trunk is the cause."
+                "does not know. Choose another student."
             )

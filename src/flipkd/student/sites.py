@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
-from flipkd.student.padding import last_positions
+from flipkd.student.packing import Packed
 
 Pooling = Literal["mean", "last"]
 
@@ -88,7 +88,7 @@ class SiteReader:
     def __init__(self, layers: Sequence[nn.Module], sites: Sequence[str]) -> None:
         from peft.tuners.lora import LoraLayer
 
-        self.downs: list[nn.Linear] = []
+        self.layers: list[Any] = []
         for site in sites:
             index, path = site.split(".", 1)
             module: Any = layers[int(index)].get_submodule(path)
@@ -101,25 +101,32 @@ class SiteReader:
                     f"Site {site} carries {type(module.lora_variant['default']).__name__}; the encoder can be read "
                     "from plain LoRA and rsLoRA only."
                 )
-            self.downs.append(module.lora_A["default"])
-        self.width = sum(int(down.out_features) for down in self.downs)
+            self.layers.append(module)
+        self.width = sum(int(layer.lora_A["default"].out_features) for layer in self.layers)
 
     @contextmanager
-    def reading(self) -> Iterator[list[Tensor | None]]:
-        """Within the context, the list holds each site's (rows, positions, r) output, in site order.
+    def reading(self, wanted: bool = True) -> Iterator[list[Tensor | None]]:
+        """Within the context, the list holds each site's (tokens, r) output, in site order.
 
-        Only the first output counts: under gradient checkpointing A runs again in the backward pass.
+        Only the first output counts: under gradient checkpointing A runs again in the backward pass. Once B A is
+        merged into the weights, A no longer runs in the layer and is applied to its input here.
         """
-        captured: list[Tensor | None] = [None] * len(self.downs)
+        captured: list[Tensor | None] = [None] * len(self.layers)
 
         def keep(slot: int) -> Any:
-            def hook(_module: nn.Module, _args: Any, output: Tensor) -> None:
+            def hook(module: Any, args: tuple[Tensor, ...], output: Tensor) -> None:
                 if captured[slot] is None:
-                    captured[slot] = output
+                    down = module.lora_A["default"] if module is self.layers[slot] else None
+                    z = output if down is None else down(args[0].to(down.weight.dtype))
+                    captured[slot] = z[0]
 
             return hook
 
-        handles = [down.register_forward_hook(keep(slot)) for slot, down in enumerate(self.downs)]
+        handles = [
+            (layer if layer.merged else layer.lora_A["default"]).register_forward_hook(keep(slot))
+            for slot, layer in enumerate(self.layers)
+            if wanted
+        ]
         try:
             yield captured
         finally:
@@ -127,30 +134,26 @@ class SiteReader:
                 handle.remove()
 
 
-def pool(captured: Sequence[Tensor | None], text_mask: Tensor, pooling: Pooling) -> Tensor:
-    """One unit vector a row from the captured A outputs (docs/method.md section 2).
+def pool(captured: Sequence[Tensor], packed: Packed, pooling: Pooling) -> Tensor:
+    """One unit vector a text from the A outputs at its own tokens (docs/method.md section 2).
 
     Args:
-        captured: Per site (rows, positions, r).
-        text_mask: (rows, positions) bool, true at the text's own tokens.
-        pooling: `mean` over them, or the `last` of them.
+        captured: Per site (K, r), the outputs at the batch's ``text_token``.
+        packed: The batch.
+        pooling: `mean` over a text's tokens, or the `last` of them.
 
     Returns:
-        (rows, sites * r) float32 of norm 1.
+        (texts, sites * r) float32 of norm 1.
 
     Raises:
-        FlipkdError: If a site was not reached, as after a merge or with the adapter disabled.
         AssertionError: If in training a captured output has no graph: reentrant checkpointing does that.
     """
-    if any(output is None for output in captured):
-        raise FlipkdError("The encoder was not reached: the adapter is merged or disabled, so A never ran.")
-    z = torch.cat([output for output in captured if output is not None], dim=-1).float()
+    z = torch.cat(list(captured), dim=-1).float()
     if torch.is_grad_enabled():
         assert z.requires_grad, "the encoder's output has no graph: gradient checkpointing must be non-reentrant"
     if pooling == "last":
-        pooled = z[torch.arange(len(z), device=z.device), last_positions(text_mask)]
+        pooled = z[packed["text_last"]]
     else:
-        # where, not a product: padding positions may hold anything, even NaN.
-        inside = torch.where(text_mask.unsqueeze(-1), z, 0.0)
-        pooled = inside.sum(dim=1) / text_mask.sum(dim=1, keepdim=True)
+        # The direction of the sum is that of the mean, and the length goes anyway.
+        pooled = z.new_zeros(len(packed["text_last"]), z.shape[1]).index_add(0, packed["text_of"], z)
     return F.normalize(pooled, dim=-1)

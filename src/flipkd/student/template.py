@@ -16,21 +16,6 @@ DEFAULT_LABEL_WORDS = (" no", " yes")
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """One token sequence and where the text that is encoded stands in it.
-
-    Attributes:
-        ids: Token ids, template included.
-        start: First position of the encoded text (a in a pair, the text itself when it stands alone).
-        stop: One past its last position.
-    """
-
-    ids: tuple[int, ...]
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
 class Template:
     """P a Q b R and the two label words, as token ids.
 
@@ -130,15 +115,9 @@ class Template:
             )
         return [ids[: self.max_text_tokens] for ids in encoded]
 
-    def pair(self, a: Sequence[int], b: Sequence[int]) -> Prompt:
-        """P a Q b R for two texts that `encode_texts` made; the marked text is a."""
-        start = len(self.prefix)
-        return Prompt(ids=(*self.prefix, *a, *self.middle, *b, *self.suffix), start=start, stop=start + len(a))
-
-    def alone(self, text: Sequence[int]) -> Prompt:
-        """P t: by causality t's vector here equals its vector as text a of any pair."""
-        start = len(self.prefix)
-        return Prompt(ids=(*self.prefix, *text), start=start, stop=start + len(text))
+    def pair(self, a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
+        """P a Q b R for two texts that `encode_texts` made."""
+        return (*self.prefix, *a, *self.middle, *b, *self.suffix)
 
     @property
     def longest(self) -> int:

@@ -6,6 +6,7 @@ sequence and read back in every later epoch, evaluation and method (docs/method.
 
 import hashlib
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from torch import Tensor, nn
 
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
-from flipkd.student.padding import positions
+from flipkd.student.attention import PackedAttention
+from flipkd.student.packing import Layout, Packed, Segments, lay_out, to_device
+from flipkd.student.view import Stretch
 
 
 def model_fingerprint(model: nn.Module) -> str:
@@ -71,17 +74,18 @@ class TrunkCache:
         self._full = False
 
     @staticmethod
-    def _key(ids: np.ndarray) -> bytes:
-        return hashlib.sha256(ids.astype("<i8").tobytes()).digest()
+    def _key(path: np.ndarray, own: int) -> bytes:
+        return hashlib.sha256(np.append(path, own).astype("<i8").tobytes()).digest()
 
-    def get(self, ids: np.ndarray) -> np.ndarray | None:
-        """The (length, width) float32 states of a sequence, or `None` if it is not kept."""
-        found = self._where.get(self._key(ids))
+    def get(self, path: np.ndarray, own: int) -> np.ndarray | None:
+        """The (own, width) states of the last `own` tokens of a path from the beginning; `None` if not kept."""
+        found = self._where.get(self._key(path, own))
         return None if found is None else self._rows[found[0] : found[0] + found[1]]
 
-    def put(self, ids: np.ndarray, states: np.ndarray) -> None:
-        """Keep the (length, width) states of a sequence, if there is room."""
-        key, length = self._key(ids), len(states)
+    def put(self, path: np.ndarray, states: np.ndarray) -> None:
+        """Keep the (own, width) states of the last tokens of a path, if there is room."""
+        length = len(states)
+        key = self._key(path, length)
         if key in self._where:
             return
         if self._used + length > len(self._rows):
@@ -97,53 +101,41 @@ class TrunkCache:
 
 
 class Trunk:
-    """Runs the frozen layers over padded rows, through a cache where there is one.
+    """Runs the frozen layers over a packed batch, through a cache where there is one.
 
     Args:
-        view: The decoder's stretch below the first adapter.
-        cache: Where its outputs are kept; `None` computes them each time.
+        stretch: The decoder's layers below the first adapter.
     """
 
-    def __init__(self, view: nn.Module, cache: TrunkCache | None) -> None:
-        self.view = view
-        self.cache = cache
+    def __init__(self, stretch: Stretch) -> None:
+        self.stretch = stretch
+        self.cache: TrunkCache | None = None
 
     @torch.no_grad()
-    def _compute(self, ids: Tensor, mask: Tensor) -> Tensor:
-        hidden: Tensor = self.view(
-            input_ids=ids, attention_mask=mask, position_ids=positions(mask), use_cache=False
-        ).last_hidden_state
-        return hidden
+    def _compute(self, ids: Tensor, layout: Layout) -> Tensor:
+        return self.stretch(ids, layout["position"], PackedAttention(layout))
 
-    def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Hidden states at the trunk's top.
-
-        Args:
-            ids: (rows, positions) int64 token ids, padded on either side.
-            mask: (rows, positions) int64, 1 at real tokens.
-
-        Returns:
-            (rows, positions, width) in the model's dtype; padding positions hold zeros or anything.
-        """
+    def __call__(self, packed: Packed) -> Tensor:
+        """(T, width) hidden states at the trunk's top, in the model's dtype."""
         if self.cache is None:
-            return self._compute(ids, mask)
-        real = mask.bool().cpu().numpy()
-        rows = [row[keep] for row, keep in zip(ids.cpu().numpy(), real, strict=True)]
-        states = {i: kept for i, row in enumerate(rows) if (kept := self.cache.get(row)) is not None}
-        missing = [i for i in range(len(rows)) if i not in states]
+            return self._compute(packed["ids"], packed["layout"])
+        ids, parent = packed["ids"].cpu().numpy(), packed["parent"].tolist()
+        own = [ids[a:b] for a, b in pairwise(packed["start"].tolist())]
+        segments = Segments(own, parent)
+        paths = [np.concatenate([own[i] for i in segments.chain(segment)]) for segment in range(len(parent))]
+        states = {i: kept for i in range(len(own)) if (kept := self.cache.get(paths[i], len(own[i]))) is not None}
+        missing = [i for i in range(len(own)) if i not in states]
         if missing:
-            longest = max(len(rows[i]) for i in missing)
-            fresh_ids = torch.zeros(len(missing), longest, dtype=ids.dtype)
-            fresh_mask = torch.zeros(len(missing), longest, dtype=mask.dtype)
-            for slot, i in enumerate(missing):
-                fresh_ids[slot, : len(rows[i])] = torch.from_numpy(rows[i])
-                fresh_mask[slot, : len(rows[i])] = 1
-            fresh = self._compute(fresh_ids.to(ids.device), fresh_mask.to(mask.device)).float().cpu().numpy()
-            for slot, i in enumerate(missing):
-                states[i] = fresh[slot, : len(rows[i])]
-                self.cache.put(rows[i], states[i])
-        hidden = np.zeros((*ids.shape, self.cache.width), np.float32)
-        for i, state in states.items():
-            hidden[i, real[i]] = state
-        parameter = next(self.view.parameters())
-        return torch.from_numpy(hidden).to(device=parameter.device, dtype=parameter.dtype)
+            # What a missing segment continues runs along, known or not.
+            needed = sorted({ancestor for i in missing for ancestor in segments.chain(i)})
+            slot = {-1: -1} | {old: new for new, old in enumerate(needed)}
+            begins, layout = lay_out(Segments([own[i] for i in needed], [slot[parent[i]] for i in needed]))
+            device = packed["ids"].device
+            fresh_ids = torch.from_numpy(np.concatenate([own[i] for i in needed])).to(device)
+            fresh = self._compute(fresh_ids, to_device(layout, device)).float().cpu().numpy()
+            for i in missing:
+                states[i] = fresh[begins[slot[i]] : begins[slot[i] + 1]]
+                self.cache.put(paths[i], states[i])
+        hidden = torch.from_numpy(np.concatenate([states[i] for i in range(len(own))]))
+        parameter = next(self.stretch.view.parameters())
+        return hidden.to(device=parameter.device, dtype=parameter.dtype)

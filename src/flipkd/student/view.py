@@ -8,9 +8,11 @@ sliding windows right for every architecture.
 import copy
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from flipkd.errors import FlipkdError
+from flipkd.student.attention import PackedAttention
 
 
 class _Skip(nn.Module):
@@ -18,6 +20,17 @@ class _Skip(nn.Module):
 
     def forward(self, hidden: Tensor, *_: Any, **__: Any) -> Tensor:
         return hidden
+
+
+class _Plain(nn.Module):
+    """Runs a layer without gradient checkpointing, which could not follow a layer that is left half-way."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer.forward(*args, **kwargs)
 
 
 def layers_name(decoder: nn.Module) -> str:
@@ -44,16 +57,46 @@ def final_norm_name(decoder: nn.Module) -> str:
     return names[0]
 
 
-def decoder_view(decoder: nn.Module, start: int, stop: int) -> nn.Module:
-    """A shallow copy of `decoder` that runs layers `start` to `stop` (exclusive) and no final norm.
+class Stretch:
+    """Layers `start` to `stop` (exclusive) of a decoder, run by the model's own forward, without the final norm.
 
-    It shares every parameter with the original and must not be registered as a submodule beside it. With
-    `start` above 0 feed hidden states as ``inputs_embeds``.
+    Args:
+        decoder: The decoder, whose parameters are shared.
+        start: Index of the first layer; 0 takes token ids, any other hidden states.
+        stop: One past the last.
+        leavable: Whether a layer may be left half-way (`KeysKnown`).
     """
-    view = copy.copy(decoder)
-    view.__dict__["_modules"] = dict(decoder._modules)
-    name = layers_name(decoder)
-    layers = getattr(decoder, name)
-    setattr(view, name, nn.ModuleList([layer if start <= i < stop else _Skip() for i, layer in enumerate(layers)]))
-    setattr(view, final_norm_name(decoder), nn.Identity())
-    return view
+
+    def __init__(self, decoder: nn.Module, start: int, stop: int, *, leavable: bool = False) -> None:
+        self.start = start
+        # A shallow copy, so that the decoder itself stays as it is.
+        self.view = copy.copy(decoder)
+        self.view.__dict__["_modules"] = dict(decoder._modules)
+        name = layers_name(decoder)
+        layers = enumerate(getattr(decoder, name))
+        inside = [(_Plain(layer) if leavable else layer) if start <= i < stop else _Skip() for i, layer in layers]
+        setattr(self.view, name, nn.ModuleList(inside))
+        setattr(self.view, final_norm_name(decoder), nn.Identity())
+
+    def __call__(self, tokens: Tensor, position: Tensor, attention: PackedAttention) -> Tensor:
+        """Run the layers over a packed row.
+
+        Args:
+            tokens: (T,) int64 ids where the stretch begins at layer 0, else (T, width) hidden states.
+            position: (T,) int64.
+            attention: Who sees whom.
+
+        Returns:
+            (T, width) hidden states.
+        """
+        feed = "input_ids" if tokens.dtype == torch.long else "inputs_embeds"
+        output = self.view(
+            **{feed: tokens[None]},
+            # Any mask of four dimensions is taken as it is, so that none is built: the attention has its own.
+            attention_mask=torch.empty(1, 1, 0, 0, device=tokens.device),
+            position_ids=position[None],
+            use_cache=False,
+            packed=attention,
+        )
+        hidden: Tensor = output.last_hidden_state[0]
+        return hidden

@@ -1,4 +1,4 @@
-"""Batches of pairs and of texts, without padding waste, each inside one teacher geometry."""
+"""Batches of pairs and of texts, each distinct text once, each inside one teacher geometry."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,12 +8,12 @@ import torch
 from torch.utils.data import Dataset
 
 from flipkd.student.inference import EncodedPairs
-from flipkd.student.padding import Rows, pad
+from flipkd.student.packing import pack
 from flipkd.student.template import Template
 from flipkd.teacher.signal import TeacherSignal
 
 _POOL_BATCHES = 8
-"""Rows are sorted by length within shuffled pools of this many batches: short padding, mixed labels."""
+"""Rows are sorted by length within shuffled pools of this many batches: like lengths in a batch, mixed labels."""
 
 
 class Items(Dataset[int]):
@@ -32,20 +32,33 @@ class Items(Dataset[int]):
 class GroupedBatches:
     """A batch sampler: each batch inside one group, of like lengths, new in every epoch.
 
-    Which item a batch holds depends on seed and epoch alone, so a resumed run sees the same batches.
+    Items of one family, such as pairs with the same first text, come one after another, since what they share is
+    computed once in a batch. Which item a batch holds depends on seed and epoch alone, so a resumed run sees the
+    same batches.
 
     Args:
         lengths: (n,) tokens of each item.
         group: (n,) group of each item; a batch never mixes groups.
         batch_size: Items of a batch.
         seed: Of the order.
-        both_orders: Give half of the items as ``item + n``, which stands for the swapped pair.
+        family: (n,) family of each item; by default each is one of its own.
+        both_orders: Give half of the families as ``item + n``, which stands for the swapped pair.
     """
 
     def __init__(
-        self, lengths: np.ndarray, group: np.ndarray, batch_size: int, seed: int, *, both_orders: bool = False
+        self,
+        lengths: np.ndarray,
+        group: np.ndarray,
+        batch_size: int,
+        seed: int,
+        *,
+        family: np.ndarray | None = None,
+        both_orders: bool = False,
     ) -> None:
-        self.lengths = lengths
+        items = np.arange(len(lengths)) if family is None else family
+        _, self.family = np.unique(items, return_inverse=True)
+        self.lengths = np.zeros(int(self.family.max()) + 1, dtype=np.int64)
+        np.maximum.at(self.lengths, self.family, lengths)
         self.group = group
         self.batch_size = batch_size
         self.seed = seed
@@ -63,17 +76,17 @@ class GroupedBatches:
         rng = np.random.default_rng((self.seed, self.epoch))
         batches: list[np.ndarray] = []
         pool_size = self.batch_size * _POOL_BATCHES
+        rank = rng.permutation(len(self.lengths))[self.family]
         for g in np.unique(self.group):
-            rows = rng.permutation(np.flatnonzero(self.group == g))
+            rows = np.flatnonzero(self.group == g)
+            rows = rows[np.argsort(rank[rows], kind="stable")]
             for start in range(0, len(rows), pool_size):
                 pool = rows[start : start + pool_size]
-                pool = pool[np.argsort(self.lengths[pool], kind="stable")]
+                pool = pool[np.lexsort((rank[pool], self.lengths[self.family[pool]]))]
                 batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
+        swapped = rng.integers(0, 2, len(self.lengths)) if self.both_orders else np.zeros_like(self.lengths)
         for i in rng.permutation(len(batches)):
-            batch = batches[i]
-            if self.both_orders:
-                batch = batch + len(self.lengths) * rng.integers(0, 2, len(batch))
-            yield batch.tolist()
+            yield (batches[i] + len(self.group) * swapped[self.family[batches[i]]]).tolist()
 
 
 def neighbour_groups(vectors: np.ndarray, size: int, seed: int) -> np.ndarray:
@@ -101,14 +114,13 @@ def neighbour_groups(vectors: np.ndarray, size: int, seed: int) -> np.ndarray:
 class _Collator:
     """What both stages' batches share: the distinct texts' teacher matrix."""
 
-    def __init__(self, template: Template, pad_id: int, pairs: EncodedPairs, signal: TeacherSignal | None) -> None:
+    def __init__(self, template: Template, pairs: EncodedPairs, signal: TeacherSignal | None) -> None:
         self.template = template
-        self.pad_id = pad_id
         self.pairs = pairs
         self.signal = signal
 
-    def _alone(self, texts: Sequence[int]) -> Rows:
-        return pad([self.template.alone(self.pairs.ids[text]) for text in texts], self.pad_id)
+    def _ids(self, texts: Sequence[int]) -> list[tuple[int, ...]]:
+        return [self.pairs.ids[text] for text in texts]
 
     def _teacher(
         self, signal: TeacherSignal, distinct: Sequence[int], left: Any, right: Any
@@ -126,21 +138,15 @@ class _Collator:
 class PairCollator(_Collator):
     """Joint batches. Items 0 to n-1 are the pairs, n to 2n-1 the same pairs swapped.
 
-    A batch is a dict: ``pairs`` (Rows), ``label`` (N,) float32, ``rows`` (N,) int64 row numbers; and with a
-    signal ``texts`` (Rows of the distinct texts that are no a; absent if none), ``order`` (M,) where each
-    distinct text's vector stands in the student's output, ``left`` and ``right`` (N,) the pairs' places among
-    the distinct texts, ``pair_teacher`` (N,) T_ii, ``teacher`` and ``keep`` (M, M).
+    A batch is a dict: ``packed``, the student's batch of the distinct texts and the pairs; ``label`` (N,) float32;
+    ``rows`` (N,) int64 row numbers; and with a signal ``left`` and ``right`` (N,) the pairs' places among the
+    distinct texts, ``pair_teacher`` (N,) T_ii, ``teacher`` and ``keep`` (M, M).
     """
 
     def __init__(
-        self,
-        template: Template,
-        pad_id: int,
-        pairs: EncodedPairs,
-        label: np.ndarray,
-        signal: TeacherSignal | None,
+        self, template: Template, pairs: EncodedPairs, label: np.ndarray, signal: TeacherSignal | None
     ) -> None:
-        super().__init__(template, pad_id, pairs, signal)
+        super().__init__(template, pairs, signal)
         self.label = label
 
     def __call__(self, items: list[int]) -> dict[str, Any]:
@@ -151,27 +157,24 @@ class PairCollator(_Collator):
         ends = [
             (int(a[r]), int(b[r])) if item < n else (int(b[r]), int(a[r])) for item, r in zip(items, rows, strict=True)
         ]
-        prompts = [self.template.pair(self.pairs.ids[x], self.pairs.ids[y]) for x, y in ends]
+        distinct = list(dict.fromkeys(text for pair in ends for text in pair))
+        where = {text: place for place, text in enumerate(distinct)}
+        left, right = [where[x] for x, _ in ends], [where[y] for _, y in ends]
         batch: dict[str, Any] = {
-            "pairs": pad(prompts, self.pad_id),
+            "packed": pack(
+                self.template,
+                self._ids(distinct),
+                list(zip(left, right, strict=True)),
+                "none" if self.signal is None else "all",
+            ),
             "label": torch.tensor(self.label[rows], dtype=torch.float32),
             "rows": torch.tensor(rows),
         }
         if self.signal is None:
             return batch
-        first: dict[int, int] = {}
-        for place, (x, _) in enumerate(ends):
-            first.setdefault(x, place)
-        alone = list(dict.fromkeys(y for _, y in ends if y not in first))
-        if alone:
-            batch["texts"] = self._alone(alone)
-        distinct = [*first, *alone]
-        where = {text: place for place, text in enumerate(distinct)}
-        left, right = torch.tensor([where[x] for x, _ in ends]), torch.tensor([where[y] for _, y in ends])
         return batch | {
-            "order": torch.tensor([*first.values(), *range(len(ends), len(ends) + len(alone))]),
-            "left": left,
-            "right": right,
+            "left": torch.tensor(left),
+            "right": torch.tensor(right),
             "pair_teacher": torch.from_numpy(self.signal.pair_similarity[rows]),
             **self._teacher(self.signal, distinct, left, right),
         }
@@ -180,8 +183,8 @@ class PairCollator(_Collator):
 class TextCollator(_Collator):
     """Warm-up batches. Items 0 to n-1 are the two texts of a pair, n and up the further texts one by one.
 
-    A batch is a dict: ``texts`` (Rows of the distinct texts), ``teacher`` and ``keep`` (M, M), ``rows`` (N,)
-    the item numbers.
+    A batch is a dict: ``packed``, the student's batch of the distinct texts; ``teacher`` and ``keep`` (M, M);
+    ``rows`` (N,) the item numbers.
     """
 
     def __call__(self, items: list[int]) -> dict[str, Any]:
@@ -201,7 +204,7 @@ class TextCollator(_Collator):
         where = {text: place for place, text in enumerate(distinct)}
         left, right = [where[x] for x, _ in ends], [where[y] for _, y in ends]
         return {
-            "texts": self._alone(distinct),
+            "packed": pack(self.template, self._ids(distinct), []),
             "rows": torch.tensor(items),
             **self._teacher(self.signal, distinct, left, right),
         }

@@ -69,14 +69,15 @@ class WarmupTrainer(StageTrainer):
             group,
             config.batch_pairs,
             config.seed,
+            family=np.concatenate([encoded.a, len(encoded.ids) + np.arange(len(further))]),
         )
-        collator = TextCollator(student.template, student.tokenizer.pad_token_id, encoded, signal)
+        collator = TextCollator(student.template, encoded, signal)
         self.config = config
         super().__init__(student, args, batches=batches, items=len(group), collator=collator, **kwargs)
 
     def terms(self, model: nn.Module, batch: Mapping[str, Any]) -> Terms:
         """L_dist over the distinct texts of the batch."""
-        vectors = model(texts=batch["texts"]).vectors
+        vectors = model(batch["packed"]).vectors
         return _distillation_terms(vectors, batch, self.config, weight=1.0)
 
 
@@ -121,6 +122,7 @@ class FlipTrainer(StageTrainer):
             np.zeros(len(label), dtype=np.int64) if signal is None else signal.geometry[encoded.a],
             config.batch_pairs,
             config.seed,
+            family=encoded.a,
             both_orders=not config.directed,
         )
         self.config = config
@@ -132,7 +134,7 @@ class FlipTrainer(StageTrainer):
             args,
             batches=batches,
             items=2 * len(label),
-            collator=PairCollator(student.template, student.tokenizer.pad_token_id, encoded, label, signal),
+            collator=PairCollator(student.template, encoded, label, signal),
             eval_dataset=validation,
             **kwargs,
         )
@@ -140,11 +142,10 @@ class FlipTrainer(StageTrainer):
     def terms(self, model: nn.Module, batch: Mapping[str, Any]) -> Terms:
         """Each term, weighted; MCL and the distillation read the vectors of the same forward."""
         label = batch["label"]
+        log_odds, vectors = model(batch["packed"])
+        ce = label_cross_entropy(log_odds, label)
         if not self._uses_signal:
-            output = model(pairs=batch["pairs"], vectors=False)
-            return Terms({"ce": label_cross_entropy(output.log_odds, label)}, {})
-        output = model(pairs=batch["pairs"], texts=batch.get("texts"))
-        vectors = output.vectors[batch["order"]]
+            return Terms({"ce": ce}, {})
         similarity = (vectors[batch["left"]] * vectors[batch["right"]]).sum(dim=1)
         teacher = batch["pair_teacher"]
         zones = mcl(
@@ -167,7 +168,7 @@ class FlipTrainer(StageTrainer):
             distilled = Terms({"distillation": weight * self.config.squared_weight * squared}, {"squared": squared})
         return Terms(
             {
-                "ce": label_cross_entropy(output.log_odds, label),
+                "ce": ce,
                 "mcl": self.config.mcl_weight * (zones.inter + self.config.intra_weight * zones.intra),
                 **distilled.weighted,
             },
