@@ -1,9 +1,17 @@
 import csv
+import gc
+import json
+import shutil
+import tracemalloc
 
+import numpy as np
 import pytest
 
 from flipkd.cli import main
 from flipkd.cli.main import main as run
+from flipkd.evaluation.answer import Answer
+from flipkd.evaluation.cascade import Band
+from flipkd.matching.matcher import MatchArrays, Matcher
 from tiny import texts
 
 
@@ -67,6 +75,86 @@ def test_a_labelled_file_is_passed_through(artefact, tmp_path):
 def test_an_output_that_is_not_csv_is_refused(artefact, tmp_path, capsys):
     assert match(artefact, write(tmp_path / "pairs.csv", ROWS), tmp_path / "out.xlsx") == 1
     assert "must end in .csv" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.fixture
+def edited(artefact, tmp_path_factory):
+    """Makes a copy of the artefact with an answer of its own, and perhaps a band."""
+
+    def make(*sources, band=None):
+        folder = tmp_path_factory.mktemp("edited") / "run"
+        shutil.copytree(artefact, folder)
+        fields = json.loads((folder / "flipkd.json").read_text())
+        fields |= {"answer": Answer(sources, (2.0,) * len(sources), -1.0, 0.5, "by hand").as_dict(), "symmetric": False}
+        if band is not None:
+            encoder = Answer(("encoder",), (2.0,), -1.0, 0.5, "by hand")
+            fields["cascade"] = Band(*band, encoder, 0.5, 0.0, 0.0, 100, "a band by hand").as_dict()
+        (folder / "flipkd.json").write_text(json.dumps(fields))
+        return folder
+
+    return make
+
+
+def said(capsys):
+    return " ".join(capsys.readouterr().err.split())
+
+
+def test_the_cascade_leaves_the_logit_empty_where_the_decoder_was_skipped(edited, tmp_path, capsys):
+    pairs = write(tmp_path / "pairs.csv", ROWS)
+    match(edited("decoder"), pairs, tmp_path / "whole.csv")
+    assert "skipped" not in said(capsys)
+    whole = read(tmp_path / "whole.csv")
+    low, _, high = np.sort([float(row["similarity"]) for row in whole])[[1, 3, 5]]
+    model = edited("decoder", band=(low + 1e-5, high - 1e-5))
+    assert match(model, pairs, tmp_path / "out.csv", "--cascade", "--chunk-rows", "3") == 0
+    err = said(capsys)
+    assert "cascade: on (a band by hand)" in err
+    assert "decoder: skipped for 4 of 7 pairs (57.1%; the encoder alone was sure)" in err
+    found = read(tmp_path / "out.csv")
+    for row, full in zip(found, whole, strict=True):
+        similarity = float(row["similarity"])
+        assert similarity == pytest.approx(float(full["similarity"]), abs=2e-6)
+        inside = low + 1e-5 <= similarity < high - 1e-5
+        assert (row["logit"] == "") == (not inside)
+        expected = float(full["probability"]) if inside else 1 / (1 + np.exp(1.0 - 2.0 * similarity))
+        assert float(row["probability"]) == pytest.approx(expected, abs=5e-6)
+        assert row["match"] == str(int(expected >= 0.5))
+
+
+def test_an_answer_of_the_encoder_alone_writes_no_logit(edited, tmp_path, capsys):
+    assert match(edited("encoder"), write(tmp_path / "pairs.csv", ROWS), tmp_path / "out.csv") == 0
+    assert "decoder: skipped for 7 of 7 pairs (100.0%; the answer uses the encoder alone)" in said(capsys)
+    assert {row["logit"] for row in read(tmp_path / "out.csv")} == {""}
+
+
+def test_a_cascade_without_a_band_is_refused_before_anything_is_read(edited, tmp_path, capsys):
+    assert match(edited("decoder"), str(tmp_path / "missing.csv"), tmp_path / "out" / "out.csv", "--cascade") == 1
+    assert "no band to cascade by" in said(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_does_not_grow_with_the_file(artefact, tmp_path, monkeypatch):
+    """What Python holds after 30 chunks more, the model's work left out."""
+
+    def answer(self, text_a, *_, **__):
+        chunks.append(len(text_a))
+        if len(chunks) == 10:
+            gc.collect()
+            tracemalloc.start()
+        if len(chunks) == 40:
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
+        half = np.full(len(text_a), 0.5)
+        return MatchArrays(half, half, half, half > 0)
+
+    chunks, held = [], []
+    monkeypatch.setattr(Matcher, "match_arrays", answer)
+    pairs = write(tmp_path / "pairs.csv", [(f"question {i}", f"answer {i}", "x") for i in range(10_000)])
+    match(artefact, pairs, tmp_path / "out.csv", "--chunk-rows", "250")
+    tracemalloc.stop()
+    # The chunk in hand takes some 100 kB; the rows of 30 chunks in a list would take 2 MB.
+    assert held[0] < 400_000
+    assert len(read(tmp_path / "out.csv")) == 10_000
 
 
 def test_inspect_marks_the_texts_and_the_read_position(artefact, tmp_path, capsys):

@@ -11,7 +11,9 @@ import pytest
 from flipkd.distill.run import distill
 from flipkd.distill.student import StudentRun
 from flipkd.errors import FlipkdError
+from flipkd.evaluation.answer import fit_answer
 from flipkd.training.trainer import FlipTrainer, WarmupTrainer
+from tiny import pairs, write_csv
 
 ROWS = (
     "teacher", "zero_shot", "fine_tuned", "flipped_decoder", "flipped_encoder", "flipped_answer", "fine_tuned_teacher",
@@ -95,6 +97,46 @@ def test_unlabelled_texts_join_the_warm_up(settings, tmp_path):
         patch.setattr(WarmupTrainer, "__init__", spy)
         distill(settings(tmp_path / "run", unlabelled=str(extra), baseline=False))
     assert len(seen) == 9
+
+
+def test_too_few_validation_pairs_for_a_band_are_named(artefact):
+    found = metrics(artefact)["cascade"]
+    spec = json.loads((artefact / "flipkd.json").read_text())
+    assert (found["band"], found["curve"], spec["cascade"]) == (None, [], None)
+    assert "40 validation pairs" in found["reason"] or "never asks the decoder" in found["reason"]
+    card = (artefact / "README.md").read_text()
+    assert f"Cascade, where the encoder alone may answer: none; {found['reason']}." in card
+    assert not (artefact / "evaluation" / "cascade.png").exists()
+
+
+def test_the_band_is_recorded_drawn_and_used(settings, tmp_path, capsys):
+    from flipkd import Matcher
+    from flipkd.distill import compare
+
+    def both(signals, label, sources, *, seed):
+        return fit_answer(signals, label, [sources[-1]], seed=seed)
+
+    table = pairs(120, seed=7)
+    validation = write_csv(table, tmp_path / "validation.csv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "fit_answer", both)
+        folder = distill(settings(tmp_path / "run", validation=validation, baseline=False))
+    found = metrics(folder)["cascade"]
+    band = json.loads((folder / "flipkd.json").read_text())["cascade"]
+    assert band == found["band"]
+    assert band["reason"] == found["reason"]
+    assert band["rows"] == 120
+    assert [point["allowed"] for point in found["curve"]] == [0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05]
+    assert (folder / "evaluation" / "cascade.png").stat().st_size > 5_000
+    assert f"`--cascade` uses it; {found['reason']}." in (folder / "README.md").read_text()
+    assert "skip the decoder (similarities below" in " ".join(capsys.readouterr().err.split())
+
+    # The file's band does on validation what it says of itself.
+    matcher = Matcher.from_pretrained(folder, device="cpu")
+    whole, some = (matcher.match_arrays(table.text_a, table.text_b, cascade=each) for each in (False, True))
+    assert some.skipped == pytest.approx(120 * band["skipped"])
+    assert some.skipped > 0
+    assert (whole.match != some.match).mean() == pytest.approx(band["changed"])
 
 
 def test_a_kept_teacher_answers_from_the_artefact(settings, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 
 from flipkd.errors import FlipkdError
 from flipkd.evaluation import plots
+from flipkd.evaluation.cascade import Point
 
 Rectangle = pytest.importorskip("matplotlib.patches").Rectangle
 
@@ -79,6 +80,19 @@ def test_histograms_count_each_class_on_one_grid(tmp_path):
     assert max(bar.get_height() for bar in bars) == 3  # the three equal similarities of the non-matches
     assert sorted(bar.get_height() for bar in others)[-3:] == [1, 1, 1]
     assert [bar.get_x() for bar in bars] == [bar.get_x() for bar in others]
+
+
+def test_the_cascades_curve_draws_each_split(tmp_path):
+    points = [Point(0.0, 0.5, 0.0, 0.01, 0.45, 0.02, 0.8), Point(0.05, 0.9, 0.05, 0.06, 0.8, 0.07, 0.7)]
+    figure = plots.cascade_curve(tmp_path / "c.png", points, "test")
+    assert_png(tmp_path / "c.png", 660, 540)
+    (axes,) = figure.axes
+    assert labelled(figure)
+    assert legend(axes) == ["validation, fitted there", "validation, other half", "test"]
+    shown = [line.get_xydata().tolist() for line in axes.lines]
+    expected = [[[50, 0], [90, 5]], [[50, 1], [90, 6]], [[45, 2], [80, 7]]]
+    np.testing.assert_allclose(shown, expected)
+    assert [text.get_text() for text in axes.texts] == ["0.0%", "5.0%"]
 
 
 def test_the_map_joins_the_two_texts_of_each_pair(tmp_path):

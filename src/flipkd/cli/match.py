@@ -2,11 +2,16 @@
 
 import csv
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from flipkd.errors import FlipkdError
+
+if TYPE_CHECKING:
+    from flipkd.matching.matcher import MatchArrays
 
 
 @dataclass
@@ -18,7 +23,11 @@ class Options:
     pairs: str = ""
     """A file of pairs; a label column, if any, is passed through."""
     output: str = ""
-    """The CSV file to write: the columns read, and probability, similarity, logit, match."""
+    """The CSV file to write: the columns read, and probability, similarity, logit, match. The logit is empty where the
+    decoder was not asked."""
+    cascade: bool = False
+    """Let the encoder alone answer where it is sure, by the artefact's band, and ask the decoder in between: faster,
+    and a few decisions change. The artefact's model card says how many."""
     columns: dict[str, str] | None = None
     """Column names where they are not found by themselves: text_a, text_b."""
     encoding: str | None = None
@@ -28,7 +37,7 @@ class Options:
     chunk_rows: int = 2048
     """Rows that are answered together; memory stays the same whatever the file's size."""
     batch_tokens: int = 1024
-    """Padded tokens of a batch."""
+    """Tokens of a batch."""
     device: str | None = None
     """Where to compute, such as cuda or cpu; by default a GPU where there is one."""
     cache_dir: str = "~/.cache/flipkd"
@@ -40,6 +49,7 @@ def run(options: Options) -> None:
     from flipkd.console import announce, progress_bar
     from flipkd.data.reader import iter_pairs
     from flipkd.matching.matcher import Matcher
+    from flipkd.matching.vectors import VectorCache
 
     for name in ("model", "pairs", "output"):
         if not getattr(options, name):
@@ -48,9 +58,12 @@ def run(options: Options) -> None:
     if output.suffix != ".csv":
         raise FlipkdError(f"--output {output} must end in .csv, the format that is written.")
     matcher = Matcher.from_pretrained(options.model, device=options.device, cache_dir=options.cache_dir)
+    if options.cascade:
+        announce("cascade", "on", matcher.require_band().reason)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f"{output.name}.partial-{os.getpid()}")
-    matches = rows = 0
+    known = VectorCache()
+    matches = rows = skipped = 0
     try:
         with partial.open("w", encoding="utf-8", newline="") as handle, progress_bar() as progress:
             task = progress.add_task("pairs answered", total=None)
@@ -65,19 +78,30 @@ def run(options: Options) -> None:
             for table in tables:
                 if rows == 0:
                     writer.writerow(["text_a", "text_b", *table.extra, "probability", "similarity", "logit", "match"])
-                found = matcher.match_arrays(table.text_a, table.text_b, batch_tokens=options.batch_tokens)
-                numbers = (
-                    f"{p:.6f},{s:.6f},{z:.6f},{int(m)}".split(",")
-                    for p, s, z, m in zip(found.probability, found.similarity, found.logit, found.match, strict=True)
+                found = matcher.match_arrays(
+                    table.text_a,
+                    table.text_b,
+                    batch_tokens=options.batch_tokens,
+                    cascade=options.cascade,
+                    known=known,
                 )
-                writer.writerows(
-                    (*row, *answer)
-                    for *row, answer in zip(table.text_a, table.text_b, *table.extra.values(), numbers, strict=True)
-                )
+                writer.writerows(zip(table.text_a, table.text_b, *table.extra.values(), *_cells(found), strict=True))
                 rows += len(table)
                 matches += int(found.match.sum())
+                skipped += found.skipped
                 progress.update(task, advance=len(table))
         partial.replace(output)
     finally:
         partial.unlink(missing_ok=True)
-    announce("written", output, f"{rows} pairs, {matches} matches at probability >= {matcher.answer.threshold:.3f}")
+    threshold = matcher.answer.threshold
+    announce("written", output, f"{rows} pairs, {matches} matches at probability >= {threshold:.3f}")
+    if skipped or options.cascade:
+        why = "the encoder alone was sure" if options.cascade else "the answer uses the encoder alone"
+        announce("decoder", f"skipped for {skipped} of {rows} pairs", f"{skipped / rows:.1%}; {why}")
+
+
+def _cells(found: "MatchArrays") -> Iterator[list[str]]:
+    """The four columns of a chunk's answers, as they are written; no log-odds is an empty cell."""
+    for column in (found.probability, found.similarity, found.logit):
+        yield ["" if isnan(value) else f"{value:.6f}" for value in column.tolist()]
+    yield [str(int(value)) for value in found.match.tolist()]

@@ -13,6 +13,7 @@ def model_card(
     spec: ArtefactSpec,
     comparison: Comparison,
     threshold_report: Mapping[str, Any],
+    cascade: str,
     seconds: Mapping[str, float],
     checks: Sequence[Check],
 ) -> str:
@@ -22,6 +23,7 @@ def model_card(
         spec: What the artefact says of itself.
         comparison: The rows.
         threshold_report: What the dual thresholds keep and drop.
+        cascade: How the band of the cascade came about, or why there is none.
         seconds: Wall time by piece of work.
         checks: The self-check's lines.
     """
@@ -62,6 +64,8 @@ All figures: `evaluation/metrics.json`, row by row `evaluation/predictions.parqu
 
 The answer uses {" + ".join(answer["sources"])}, with the threshold {answer["threshold"]:.4f} on the probability.
 Reason: {answer["reason"]}. Both orders are {"averaged" if spec.symmetric else "not averaged"}.
+
+Cascade, where the encoder alone may answer: {"none" if spec.cascade is None else "`--cascade` uses it"}; {cascade}.
 
 Dual thresholds of the teacher: tau_p {spec.thresholds["tau_p"]:.4f}, tau_n {spec.thresholds["tau_n"]:.4f}
 ({spec.thresholds["reason"]}). On validation they keep {threshold_report["kept"]} of {threshold_report["n"]} pairs.

@@ -28,12 +28,14 @@ class Comparison:
         answers: The fitted answers by method, for the methods that have one.
         measured: The name of the split the metrics are of.
         columns: Per-row figures of that split by name, each (n,), for the predictions file.
+        signals: What the answers of the flipped student read, by source.
     """
 
     rows: dict[str, Metrics]
     answers: dict[str, Answer]
     measured: str
     columns: dict[str, np.ndarray]
+    signals: dict[str, Signal]
 
 
 def signal_of(read: Mapping[str, np.ndarray], kind: str, measured: str) -> Signal:
@@ -104,4 +106,4 @@ def compare(
             [("decoder", "teacher")],
         )
     by_answer("flipped_teacher", flipped, [("decoder", "teacher"), ("decoder", "encoder", "teacher")])
-    return Comparison(rows, answers, name, columns)
+    return Comparison(rows, answers, name, columns, flipped)

@@ -12,8 +12,9 @@ from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits, read_splits
 from flipkd.distill.student import StudentRun, build_student
 from flipkd.distill.workspace import Workspace
-from flipkd.distill.write import Findings, write_artefact
-from flipkd.evaluation.answer import choose_order
+from flipkd.distill.write import Cascade, Findings, write_artefact
+from flipkd.evaluation.answer import Answer, choose_order
+from flipkd.evaluation.cascade import fit_band, speed_curve
 from flipkd.evaluation.table import comparison_table
 from flipkd.teacher.signal import TeacherSignal, training_signal
 from flipkd.teacher.teacher import Teacher
@@ -67,6 +68,7 @@ def distill(config: DistillConfig) -> Path:
     findings = Findings(
         comparison=comparison,
         answer=chosen,
+        cascade=_cascade(config, chosen, comparison, splits),
         # An answer without the decoder need not ask it, let alone twice.
         symmetric=symmetric and "decoder" in chosen.sources,
         thresholds=thresholds,
@@ -149,3 +151,16 @@ def _compare(
         seed=config.seed,
         name=name,
     )
+
+
+def _cascade(config: DistillConfig, answer: Answer, comparison: Comparison, splits: Splits) -> Cascade:
+    """Fit the band in which the decoder is asked, and what other bands would have cost."""
+    label = splits.validation.require_labels()
+    fitted_on = {source: signal.validation for source, signal in comparison.signals.items()}
+    band, reason = fit_band(answer, fitted_on, label, seed=config.seed)
+    announce("cascade", "no band" if band is None else f"{band.skipped:.1%} skip the decoder", reason)
+    if band is None:
+        return Cascade(None, reason, [])
+    measured = {source: signal.test for source, signal in comparison.signals.items()}
+    truth = splits.tables[comparison.measured].require_labels()
+    return Cascade(band, reason, speed_curve(answer, fitted_on, label, measured, truth, seed=config.seed))

@@ -18,6 +18,7 @@ from flipkd.distill.config import DistillConfig
 from flipkd.distill.selfcheck import reload_and_check
 from flipkd.distill.splits import Splits
 from flipkd.evaluation.answer import Answer
+from flipkd.evaluation.cascade import Band, Point
 from flipkd.evaluation.predictions import write_predictions
 from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, TeacherRecord
 from flipkd.matching.matcher import Matcher
@@ -29,12 +30,32 @@ from flipkd.teacher.thresholds import DualThresholds
 
 
 @dataclass(frozen=True)
+class Cascade:
+    """Where the encoder alone may answer.
+
+    Attributes:
+        band: The band in which the decoder is asked, if there is one.
+        reason: How it came about, or why there is none.
+        curve: Speed against loss for narrower and wider bands; empty where there is none.
+    """
+
+    band: Band | None
+    reason: str
+    curve: list[Point]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields by name, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Findings:
     """What a run found, to be written down.
 
     Attributes:
         comparison: The table's rows and what stands behind them.
         answer: The answer that the artefact gives.
+        cascade: Where the encoder alone may answer.
         symmetric: Whether it averages both orders.
         thresholds: The dual thresholds.
         threshold_report: What they keep and drop.
@@ -46,6 +67,7 @@ class Findings:
 
     comparison: Comparison
     answer: Answer
+    cascade: Cascade
     symmetric: bool
     thresholds: DualThresholds
     threshold_report: dict[str, Any]
@@ -98,6 +120,7 @@ def write_artefact(
         config=json.loads(json.dumps(asdict(config))),
         versions={library: version(library) for library in LIBRARIES},
         seed=config.seed,
+        cascade=None if findings.cascade.band is None else findings.cascade.band.as_dict(),
     )
     student.model.save_pretrained(folder)
     student.tokenizer.save_pretrained(folder)
@@ -114,7 +137,9 @@ def write_artefact(
         lambda place: Matcher.from_pretrained(place, device=str(student.device), cache_dir=cache),
     )
     (folder / "README.md").write_text(
-        model_card(spec, findings.comparison, findings.threshold_report, findings.seconds, checks),
+        model_card(
+            spec, findings.comparison, findings.threshold_report, findings.cascade.reason, findings.seconds, checks
+        ),
         encoding="utf-8",
     )
 
@@ -132,6 +157,7 @@ def _write_records(folder: Path, measured: PairTable, student: Student, findings
         "measured_on": comparison.measured,
         "rows": {name: row.as_dict() for name, row in comparison.rows.items()},
         "answers": {name: answer.as_dict() for name, answer in comparison.answers.items()},
+        "cascade": findings.cascade.as_dict(),
         "dual_thresholds": findings.threshold_report,
         "seconds": findings.seconds,
     }
@@ -157,7 +183,14 @@ def _draw(
     probability: np.ndarray,
 ) -> None:
     from flipkd.evaluation.curves import loss_curve
-    from flipkd.evaluation.plots import precision_recall, reliability, roc, similarity_histograms, vector_map
+    from flipkd.evaluation.plots import (
+        cascade_curve,
+        precision_recall,
+        reliability,
+        roc,
+        similarity_histograms,
+        vector_map,
+    )
 
     label = measured.require_labels()
     columns, split = findings.comparison.columns, findings.comparison.measured
@@ -175,6 +208,8 @@ def _draw(
     similarity_histograms(
         evaluation / "similarity.png", label, before[f"{split}_similarity"], after[f"{split}_similarity"]
     )
+    if findings.cascade.curve:
+        cascade_curve(evaluation / "cascade.png", findings.cascade.curve, split)
     vector_map(evaluation / "vectors.png", label, ends(before), ends(after))
     if findings.log:
         loss_curve(training / "loss.png", findings.log)

@@ -80,11 +80,18 @@ def _columns(signals: Mapping[str, ArrayLike], sources: Sequence[str]) -> Array:
     return np.stack([finite(signals[source], SIGNALS[source]) for source in sources], axis=1)
 
 
-def _fit(features: Array, label: NDArray[np.int64]) -> tuple[Array, float]:
+def fit_logistic(features: Array, label: NDArray[np.int64]) -> tuple[Array, float]:
     """Weights and bias of a logistic regression on the features as they are.
 
     The penalty (C = 1) is on standardised features, so no signal's unit decides how much it is held back;
     it also keeps the weights finite where the classes can be told apart without error.
+
+    Args:
+        features: (n, k) float64.
+        label: (n,) 0 or 1, both present.
+
+    Returns:
+        The k weights, and the bias.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
@@ -103,7 +110,7 @@ def _cross_fit(features: Array, label: NDArray[np.int64], seed: int) -> tuple[Ar
     loss, probability = np.zeros(len(label)), np.zeros(len(label))
     splits = RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=REPEATS, random_state=seed)
     for seen, held in splits.split(features, label):
-        weights, bias = _fit(features[seen], label[seen])
+        weights, bias = fit_logistic(features[seen], label[seen])
         logit = features[held] @ weights + bias
         loss[held] += np.logaddexp(0, np.where(label[held] == 1, -logit, logit)) / REPEATS
         probability[held] += expit(logit) / REPEATS
@@ -172,14 +179,14 @@ def fit_answer(
             f"{_name(chosen)}: the simplest, since {behind}, are too few to compare answers (at least "
             f"{FEWEST} of each class); threshold fitted on the same rows as the coefficients"
         )
-        weights, bias = _fit(features[chosen], labels)
+        weights, bias = fit_logistic(features[chosen], labels)
         fitted = Answer(chosen, tuple(weights.tolist()), bias, 0.5, reason)
         probability = fitted.probability(signals)
     else:
         crossed = {candidate: _cross_fit(features[candidate], labels, seed) for candidate in candidates}
         chosen, why = _choose({candidate: loss for candidate, (loss, _) in crossed.items()})
         reason = f"{_name(chosen)}: {why}; {behind}; threshold fitted on the cross-fitted probabilities"
-        weights, bias = _fit(features[chosen], labels)
+        weights, bias = fit_logistic(features[chosen], labels)
         probability = crossed[chosen][1]
 
     against = [source for source, weight in zip(chosen, weights, strict=True) if weight < 0]

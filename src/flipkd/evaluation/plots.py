@@ -3,13 +3,14 @@
 Every function writes its file and returns the figure it drew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from flipkd.evaluation.cascade import Point
 from flipkd.evaluation.checks import both_classes, finite
 from flipkd.evaluation.drawing import COLOURS, canvas, save, style
 
@@ -149,6 +150,48 @@ def similarity_histograms(path: Path, label: ArrayLike, before: ArrayLike, after
         each.hist(values[labels == 1], edges, color=MATCH, histtype="step", linewidth=1.6, label="matches")
         each.set(title=f"Encoder {when}", xlabel="cosine similarity of the two texts", ylabel="pairs")
         each.legend(fontsize="small")
+    return save(figure, path)
+
+
+def cascade_curve(path: Path, points: Sequence[Point], measured: str) -> "Figure":
+    """What the cascade saves against what it changes, a point for each share of decisions that may change.
+
+    Three lines: validation, on which the bands are fitted and which flatters; validation with the band of one
+    half measured on the other; and the measured pairs.
+
+    Args:
+        path: The PNG file.
+        points: Of `flipkd.evaluation.cascade.speed_curve`.
+        measured: The name of the measured split.
+
+    Raises:
+        FlipkdError: If matplotlib is missing.
+    """
+    figure, (axes,) = canvas()
+    lines = {
+        "validation, fitted there": [(point.skipped, point.changed) for point in points],
+        "validation, other half": [(point.skipped, point.changed_held_out) for point in points],
+        measured: [(point.measured_skipped, point.measured_changed) for point in points],
+    }
+    for position, (name, line) in enumerate(lines.items()):
+        skipped, changed = 100 * np.array(line).T
+        axes.plot(skipped, changed, label=name, marker="o", markersize=4, **style(position))
+    # Points that fall on one place would write over each other: the last of them, which allows most, speaks.
+    for (skipped, changed), allowed in {(point.skipped, point.changed): point.allowed for point in points}.items():
+        axes.annotate(
+            f"{allowed:.1%}",
+            (100 * skipped, 100 * changed),
+            xytext=(2, -10),
+            textcoords="offset points",
+            fontsize="x-small",
+        )
+    axes.set(
+        title="Cascade: speed against loss, by what may change",
+        xlabel="pairs that skip the decoder (%)",
+        ylabel="decisions that change (%)",
+        xlim=(0, 105),
+    )
+    axes.legend(loc="upper left", fontsize="small")
     return save(figure, path)
 
 

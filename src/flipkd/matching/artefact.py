@@ -46,6 +46,8 @@ class ArtefactSpec(BaseModel):
         config: The effective settings of the run.
         versions: Of the libraries.
         seed: Of the run.
+        cascade: Where the encoder alone may answer, see `flipkd.evaluation.cascade.Band`; none where the answer has
+            no decoder, no band could be fitted, or the run is older than the cascade.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,6 +67,7 @@ class ArtefactSpec(BaseModel):
     config: dict[str, Any]
     versions: dict[str, str]
     seed: int
+    cascade: dict[str, Any] | None = None
 
     def write(self, folder: Path) -> None:
         """Write `flipkd.json`."""

@@ -9,7 +9,9 @@ import numpy as np
 
 from flipkd.errors import FlipkdError
 from flipkd.evaluation.answer import Answer
+from flipkd.evaluation.cascade import Band
 from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec
+from flipkd.matching.vectors import VectorCache
 from flipkd.student.inference import EncodedPairs, Reader
 from flipkd.student.model import Student
 from flipkd.teacher.teacher import Teacher
@@ -22,7 +24,8 @@ class MatchResult:
     Attributes:
         probability: Calibrated probability of a match.
         similarity: Cosine of the two texts' vectors, in [-1, 1].
-        logit: The decoder's log-odds of match against no match, before calibration.
+        logit: The decoder's log-odds of match against no match, before calibration; NaN where the decoder was not
+            asked.
         match: Whether the probability reaches the stored threshold.
     """
 
@@ -39,7 +42,7 @@ class MatchArrays:
     Attributes:
         probability: (n,) float64.
         similarity: (n,) float64.
-        logit: (n,) float64.
+        logit: (n,) float64, NaN where the decoder was not asked.
         match: (n,) bool.
     """
 
@@ -47,6 +50,11 @@ class MatchArrays:
     similarity: np.ndarray
     logit: np.ndarray
     match: np.ndarray
+
+    @property
+    def skipped(self) -> int:
+        """How many pairs the decoder was not asked for."""
+        return int(np.isnan(self.logit).sum())
 
 
 class Matcher:
@@ -63,6 +71,7 @@ class Matcher:
         self.spec = spec
         self.teacher = teacher
         self.answer = Answer.from_dict(spec.answer)
+        self.band = None if spec.cascade is None else Band.from_dict(spec.cascade)
 
     @classmethod
     def from_pretrained(
@@ -113,20 +122,27 @@ class Matcher:
         """Do two texts mean the same?"""
         return self.match_many([(text_a, text_b)])[0]
 
-    def match_many(self, pairs: Iterable[tuple[str, str]], *, batch_tokens: int = 1024) -> list[MatchResult]:
+    def match_many(
+        self, pairs: Iterable[tuple[str, str]], *, batch_tokens: int = 1024, cascade: bool = False
+    ) -> list[MatchResult]:
         """Answer many pairs, each distinct one computed once, results in the order of the pairs.
+
+        Where the artefact's answer does not use the decoder, the decoder is never run.
 
         Args:
             pairs: The pairs of texts.
-            batch_tokens: Padded tokens of a batch.
+            batch_tokens: Tokens of a batch.
+            cascade: Ask the decoder in the artefact's band alone; outside of it the encoder's calibrated probability
+                answers (`flipkd.evaluation.cascade.Band`).
 
         Raises:
-            FlipkdError: If a text is empty.
+            FlipkdError: If a text is empty, or the artefact has no band to cascade by.
         """
         pairs = list(pairs)
         if not pairs:
             return []
-        found = self.match_arrays([a for a, _ in pairs], [b for _, b in pairs], batch_tokens=batch_tokens)
+        text_a, text_b = [a for a, _ in pairs], [b for _, b in pairs]
+        found = self.match_arrays(text_a, text_b, batch_tokens=batch_tokens, cascade=cascade)
         columns: Any = zip(found.probability, found.similarity, found.logit, found.match, strict=True)
         return [MatchResult(float(p), float(s), float(z), bool(m)) for p, s, z, m in columns]
 
@@ -137,26 +153,81 @@ class Matcher:
         *,
         batch_tokens: int = 1024,
         progress: str | None = None,
+        cascade: bool = False,
+        known: VectorCache | None = None,
     ) -> MatchArrays:
-        """As `match_many`, columns in and columns out."""
+        """As `match_many`, columns in and columns out.
+
+        Args:
+            text_a: n texts.
+            text_b: n texts.
+            batch_tokens: Tokens of a batch.
+            progress: What to call the progress bar; `None` shows none.
+            cascade: As for `match_many`.
+            known: Vectors of earlier calls, read and added to where the encoder is read alone.
+        """
+        band = self.require_band() if cascade else None
         reader = Reader(self.student, batch_tokens=batch_tokens, progress=progress)
         pairs = EncodedPairs.of(self.student, text_a, text_b)
-        signals = reader.signals(pairs)
-        log_odds = signals.log_odds
-        if self.spec.symmetric:
-            log_odds = (log_odds + reader.log_odds(pairs.swapped())) / 2
-        columns = {"decoder": log_odds, "encoder": signals.similarity}
+        if band is None and "decoder" in self.answer.sources:
+            signals = reader.signals(pairs)
+            logit = self._both_orders(reader, pairs, signals.log_odds)
+            probability = self._full(logit, signals.similarity, text_a, text_b)
+            return self._arrays(probability, signals.similarity, logit)
+
+        vectors = reader.vectors(pairs.ids) if known is None else known.read(pairs.ids, reader.vectors)
+        similarity = np.einsum("nd,nd->n", vectors[pairs.a], vectors[pairs.b], dtype=np.float64)
+        logit = np.full(len(similarity), np.nan)
+        probability = (self.answer if band is None else band.encoder).probability({"encoder": similarity})
+        asked: list[int] = [] if band is None else np.flatnonzero(band.asks(similarity)).tolist()
+        if asked:
+            some = EncodedPairs(pairs.ids, pairs.a[asked], pairs.b[asked])
+            logit[asked] = self._both_orders(reader, some, reader.log_odds(some))
+            texts = ([column[row] for row in asked] for column in (text_a, text_b))
+            probability[asked] = self._full(logit[asked], similarity[asked], *texts)
+        return self._arrays(probability, similarity, logit)
+
+    def require_band(self) -> Band:
+        """The band of the cascade.
+
+        Raises:
+            FlipkdError: If the artefact has none.
+        """
+        if self.band is not None:
+            return self.band
+        if "decoder" not in self.answer.sources:
+            raise FlipkdError(
+                "There is nothing to cascade: this artefact's answer never asks the decoder, so every pair already "
+                "costs no more than its vectors. Leave cascade away."
+            )
+        raise FlipkdError(
+            "This artefact has no band to cascade by: its run had too few validation pairs to fit one, no pair could "
+            "skip the decoder, or it is older than the cascade. Its model card may say which. Match without cascade, "
+            "or train again."
+        )
+
+    def _both_orders(self, reader: Reader, pairs: EncodedPairs, log_odds: np.ndarray) -> np.ndarray:
+        """The log-odds, averaged with those of the swapped pairs if the artefact does so."""
+        return (log_odds + reader.log_odds(pairs.swapped())) / 2 if self.spec.symmetric else log_odds
+
+    def _full(
+        self, logit: np.ndarray, similarity: np.ndarray, text_a: Sequence[str], text_b: Sequence[str]
+    ) -> np.ndarray:
+        """The probability by all signals that the answer uses."""
+        columns = {"decoder": logit, "encoder": similarity}
         if self.teacher is not None:
             columns["teacher"] = self.teacher.similarity(text_a, text_b)
-        probability = self.answer.probability(columns)
-        return MatchArrays(probability, signals.similarity, log_odds, probability >= self.answer.threshold)
+        return self.answer.probability(columns)
+
+    def _arrays(self, probability: np.ndarray, similarity: np.ndarray, logit: np.ndarray) -> MatchArrays:
+        return MatchArrays(probability, similarity, logit, probability >= self.answer.threshold)
 
     def encode(self, texts: Sequence[str], *, batch_tokens: int = 1024) -> np.ndarray:
         """Vectors for retrieval: their inner products are the similarities.
 
         Args:
             texts: n texts, none empty.
-            batch_tokens: Padded tokens of a batch.
+            batch_tokens: Tokens of a batch.
 
         Returns:
             (n, d) float32 of norm 1, from the layers up to the last site alone.
