@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from flipkd.errors import FlipkdError
 
 if TYPE_CHECKING:
-    from flipkd.matching.matcher import MatchArrays
+    from flipkd.matching.results import MatchArrays
 
 
 @dataclass

@@ -1,60 +1,23 @@
 """`Matcher`: a saved artefact answers whether two texts mean the same."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from flipkd.console import announce
 from flipkd.errors import FlipkdError
 from flipkd.evaluation.answer import Answer
 from flipkd.evaluation.cascade import Band
 from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec
+from flipkd.matching.ranking import Entries
+from flipkd.matching.results import MatchArrays, MatchResult, Ranked
 from flipkd.matching.vectors import VectorCache
 from flipkd.student.inference import EncodedPairs, Reader
 from flipkd.student.model import Student
 from flipkd.teacher.teacher import Teacher
-
-
-@dataclass(frozen=True)
-class MatchResult:
-    """The answer for one pair.
-
-    Attributes:
-        probability: Calibrated probability of a match.
-        similarity: Cosine of the two texts' vectors, in [-1, 1].
-        logit: The decoder's log-odds of match against no match, before calibration; NaN where the decoder was not
-            asked.
-        match: Whether the probability reaches the stored threshold.
-    """
-
-    probability: float
-    similarity: float
-    logit: float
-    match: bool
-
-
-@dataclass(frozen=True)
-class MatchArrays:
-    """The answers for n pairs, in the order they were asked.
-
-    Attributes:
-        probability: (n,) float64.
-        similarity: (n,) float64.
-        logit: (n,) float64, NaN where the decoder was not asked.
-        match: (n,) bool.
-    """
-
-    probability: np.ndarray
-    similarity: np.ndarray
-    logit: np.ndarray
-    match: np.ndarray
-
-    @property
-    def skipped(self) -> int:
-        """How many pairs the decoder was not asked for."""
-        return int(np.isnan(self.logit).sum())
 
 
 class Matcher:
@@ -114,6 +77,11 @@ class Matcher:
             pooling=spec.pooling,
             first_adapted=spec.first_adapted,
         )
+        if next(base.parameters()).dtype == torch.float32:
+            student.merge()
+            announce(
+                "adapter", "merged into the weights", "fewer multiplications; in float32 the answers stay the same"
+            )
         kept = spec.teacher.kept
         teacher = Teacher.load(str(folder / TEACHER_FOLDER), device=chosen, cache=False) if kept else None
         return cls(student, spec, teacher)
@@ -185,6 +153,74 @@ class Matcher:
             logit[asked] = self._both_orders(reader, some, reader.log_odds(some))
             texts = ([column[row] for row in asked] for column in (text_a, text_b))
             probability[asked] = self._full(logit[asked], similarity[asked], *texts)
+        return self._arrays(probability, similarity, logit)
+
+    def entries(
+        self, texts: Sequence[str], *, query_tokens: int = 16, limit_gb: float = 2.0, batch_tokens: int = 1024
+    ) -> Entries:
+        """Prepare a fixed set of texts, such as a FAQ, for many calls of `rank`.
+
+        Their vectors are computed once. Where entries are longer than queries, an entry becomes text a of its pairs
+        and its keys and values are kept, so that a query costs its own tokens alone; the choice is printed.
+
+        Args:
+            texts: The entries, none empty.
+            query_tokens: How long queries are expected to be, in tokens.
+            limit_gb: The most memory, in GiB, that keys and values may take; entries beyond it are computed anew.
+            batch_tokens: Tokens of a batch.
+
+        Raises:
+            FlipkdError: If there is no entry, or one is empty.
+        """
+        return Entries(
+            self.student,
+            texts,
+            decoder="decoder" in self.answer.sources,
+            directed=self.spec.directed,
+            query_tokens=query_tokens,
+            limit_gb=limit_gb,
+            batch_tokens=batch_tokens,
+        )
+
+    def rank(
+        self, query: str, candidates: Sequence[str] | Entries, *, top: int | None = None, batch_tokens: int = 1024
+    ) -> list[Ranked]:
+        """The candidates by falling probability that they match the query.
+
+        With plain texts the query is text a, so its part of the prompt is computed once for all that share a batch.
+
+        Args:
+            query: The query.
+            candidates: Texts, or what `entries` prepared.
+            top: How many to give; by default all.
+            batch_tokens: Tokens of a batch.
+
+        Raises:
+            FlipkdError: If a text is empty.
+        """
+        if isinstance(candidates, Entries):
+            found = self._against(query, candidates, batch_tokens)
+        elif candidates:
+            found = self.match_arrays([query] * len(candidates), candidates, batch_tokens=batch_tokens)
+        else:
+            return []
+        order = np.argsort(-found.probability, kind="stable")[:top].tolist()
+        columns = (found.probability, found.similarity, found.logit, found.match)
+        return [Ranked(i, *(column[i].item() for column in columns)) for i in order]
+
+    def _against(self, query: str, entries: Entries, batch_tokens: int) -> MatchArrays:
+        reader = Reader(self.student, batch_tokens=batch_tokens)
+        (ids,) = self.student.template.encode_texts(self.student.tokenizer, [query])
+        similarity = entries.vectors.astype(np.float64) @ reader.vectors([ids])[0].astype(np.float64)
+        if "decoder" not in self.answer.sources:
+            probability = self.answer.probability({"encoder": similarity})
+            return self._arrays(probability, similarity, np.full(len(similarity), np.nan))
+        logit = entries.log_odds(reader, ids)
+        if self.spec.symmetric:
+            n, query_at = len(entries.ids), np.zeros(len(entries.ids), dtype=np.int64)
+            pairs = EncodedPairs([ids, *entries.ids], query_at, np.arange(1, n + 1))
+            logit = (logit + reader.log_odds(pairs if entries.entry_first else pairs.swapped())) / 2
+        probability = self._full(logit, similarity, [query] * len(entries.texts), entries.texts)
         return self._arrays(probability, similarity, logit)
 
     def require_band(self) -> Band:

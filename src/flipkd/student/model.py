@@ -45,6 +45,10 @@ class Student(nn.Module):
         pooling: How a text's positions become one vector.
         first_adapted: Index of the lowest layer with an adapter; all below is the frozen trunk.
 
+    Attributes:
+        last: Index of the last layer.
+        below_last: The layers below the last, and the last.
+
     Raises:
         FlipkdError: If the model's own logits differ from what is read here, so that no architecture is
             silently misread, or the longest prompt does not fit the model.
@@ -85,7 +89,8 @@ class Student(nn.Module):
         top = last if self._shortened else last + 1
         self._lower = Stretch(decoder, first_adapted, self._boundary)
         self._upper = Stretch(decoder, self._boundary, top)
-        self._last = last
+        self.last = last
+        self.below_last = (Stretch(decoder, 0, last), self._leaving[last])
         self.trunk = Trunk(Stretch(decoder, 0, first_adapted)) if first_adapted else None
         room = getattr(base.config, "max_position_embeddings", template.longest)
         if template.longest > room:
@@ -151,7 +156,7 @@ class Student(nn.Module):
         here = [output for site, output in zip(self.sites, captured, strict=True) if site_layer(site) == layer]
         return all(output is not None for output in here)
 
-    def _answer(self, read: Tensor) -> Tensor:
+    def answer(self, read: Tensor) -> Tensor:
         """Log-odds from the (pairs, width) hidden states where answers are read, by two rows of the output layer."""
         read = self._norm[0](read)
         head = self.model.get_base_model().get_output_embeddings()
@@ -178,7 +183,7 @@ class Student(nn.Module):
         log_odds = torch.zeros(0, device=hidden.device)
         with self._reader.reading(wanted) as above:
             if carried:
-                log_odds = self._answer(self._finish(packed, hidden[:carried]))
+                log_odds = self.answer(self._finish(packed, hidden[:carried]))
         if not wanted:
             return StudentOutput(log_odds, None)
         z = []
@@ -199,8 +204,8 @@ class Student(nn.Module):
         hidden = self._upper(hidden, layout["position"], PackedAttention(layout))
         if not self._shortened:
             return hidden[packed["asked"]]
-        past = {self._last: self._leave(self._last, hidden, layout["position"])}
-        return self._leaving[self._last](hidden[packed["asked"]], read["position"], PackedAttention(read, past=past))
+        past = {self.last: self._leave(self.last, hidden, layout["position"])}
+        return self._leaving[self.last](hidden[packed["asked"]], read["position"], PackedAttention(read, past=past))
 
     def _sample(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         a, b = self.template.encode_texts(self.tokenizer, ["a", "b"])

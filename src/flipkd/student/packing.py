@@ -149,14 +149,15 @@ def pack(
     )
     start, layout = lay_out(segments)
     carried = int(start[1 + len(first) + len(pairs)]) if pairs else 0
+    read, asked = read_layout(layout, carried, len(pairs))
     return Packed(
         ids=torch.tensor([token for ids in segments.ids for token in ids]),
         start=torch.from_numpy(start),
         parent=torch.tensor(segments.parent),
         layout=layout,
         carried=carried,
-        asked=torch.from_numpy(start[2 + len(first) : 2 + len(first) + len(pairs)] - 1),
-        read=_read(layout, carried, len(pairs)),
+        asked=asked,
+        read=read,
         **_texts(start, list(rank), len(first), 1 + len(first) + len(pairs)),
     )
 
@@ -168,18 +169,26 @@ def carried_layout(packed: Packed) -> Layout:
     return Layout(position=layout["position"][:carried], rows=rows, back=layout["back"][:carried])
 
 
-def _read(layout: Layout, carried: int, pairs: int) -> Layout:
+def read_layout(layout: Layout, carried: int, pairs: int) -> tuple[Layout, Tensor]:
     """The layout in which the last token of each pair alone asks, and sees what it saw before.
 
-    All keys are the carried tokens', numbered behind the asking ones.
+    All keys are the carried tokens' (and any past ones'), numbered behind the asking ones.
+
+    Args:
+        layout: Of the whole row.
+        carried: Its leading tokens that the answers need.
+        pairs: How many answers there are.
+
+    Returns:
+        The layout, and (pairs,) int64 the asking tokens.
     """
     asking = torch.arange(pairs)
     if not pairs:
-        return Layout(position=asking, rows=[], back=asking)
+        return Layout(position=asking, rows=[], back=asking), asking
     rows = layout["rows"][-1 if carried == len(layout["position"]) else -2]
     last = rows["query"].amax(dim=1)
     key = torch.where(rows["key"] < 0, -1, rows["key"] + pairs)
-    return Layout(position=layout["position"][last], rows=[Rows(query=asking[:, None], key=key)], back=asking)
+    return Layout(position=layout["position"][last], rows=[Rows(query=asking[:, None], key=key)], back=asking), last
 
 
 class _Texts(TypedDict):
