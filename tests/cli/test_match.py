@@ -101,11 +101,11 @@ def said(capsys):
 
 def test_the_cascade_leaves_the_logit_empty_where_the_decoder_was_skipped(edited, tmp_path, capsys):
     pairs = write(tmp_path / "pairs.csv", ROWS)
-    match(edited("decoder"), pairs, tmp_path / "whole.csv")
+    match(edited("decoder", "encoder"), pairs, tmp_path / "whole.csv")
     assert "skipped" not in said(capsys)
     whole = read(tmp_path / "whole.csv")
     low, _, high = np.sort([float(row["similarity"]) for row in whole])[[1, 3, 5]]
-    model = edited("decoder", band=(low + 1e-5, high - 1e-5))
+    model = edited("decoder", "encoder", band=(low + 1e-5, high - 1e-5))
     assert match(model, pairs, tmp_path / "out.csv", "--cascade", "--chunk-rows", "3") == 0
     err = said(capsys)
     assert "cascade: on (a band by hand)" in err
@@ -125,6 +125,25 @@ def test_an_answer_of_the_encoder_alone_writes_no_logit(edited, tmp_path, capsys
     assert match(edited("encoder"), write(tmp_path / "pairs.csv", ROWS), tmp_path / "out.csv") == 0
     assert "decoder: skipped for 7 of 7 pairs (100.0%; the answer uses the encoder alone)" in said(capsys)
     assert {row["logit"] for row in read(tmp_path / "out.csv")} == {""}
+
+
+def test_an_answer_of_the_decoder_alone_writes_no_similarity(edited, tmp_path):
+    assert match(edited("decoder"), write(tmp_path / "pairs.csv", ROWS), tmp_path / "out.csv") == 0
+    found = read(tmp_path / "out.csv")
+    assert {row["similarity"] for row in found} == {""}
+    assert all(row["logit"] for row in found)
+
+
+def test_int8_weights_move_the_answers_a_little(artefact, tmp_path, capsys):
+    pairs = write(tmp_path / "pairs.csv", ROWS)
+    match(artefact, pairs, tmp_path / "whole.csv")
+    assert match(artefact, pairs, tmp_path / "out.csv", "--int8") == 0
+    assert "weights: int8" in said(capsys)
+    moved = [
+        abs(float(one["probability"]) - float(other["probability"]))
+        for one, other in zip(read(tmp_path / "whole.csv"), read(tmp_path / "out.csv"), strict=True)
+    ]
+    assert 0 < max(moved) < 0.1
 
 
 def test_a_cascade_without_a_band_is_refused_before_anything_is_read(edited, tmp_path, capsys):

@@ -32,7 +32,7 @@ def check(ranked, expected):
     for entry in ranked:
         result = expected[entry.index]
         assert entry.probability == pytest.approx(result.probability, abs=1e-4)
-        assert entry.similarity == pytest.approx(result.similarity, abs=1e-4)
+        assert entry.similarity == pytest.approx(result.similarity, abs=1e-4, nan_ok=True)
         assert entry.logit == pytest.approx(result.logit, abs=1e-4, nan_ok=True)
         assert entry.match == result.match
 
@@ -88,3 +88,9 @@ def test_no_candidate_is_no_answer_and_no_entry_an_error(loaded):
 def test_the_adapter_is_merged_and_its_vectors_are_still_read(loaded):
     assert all(layer.merged for layer in loaded.student._reader.layers)
     assert np.linalg.norm(loaded.encode([QUERY])) == pytest.approx(1.0)
+
+
+def test_without_the_encoder_in_the_answer_no_vector_is_computed(loaded):
+    matcher = made(loaded, ("decoder",))
+    assert np.isnan(matcher.match(QUERY, ENTRIES[0]).similarity)
+    assert matcher.entries(ENTRIES).vectors is None

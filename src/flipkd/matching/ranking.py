@@ -17,7 +17,7 @@ class Entries:
     Args:
         student: The student.
         texts: The entries.
-        decoder: Whether the answer asks the decoder at all.
+        sources: What the answer uses, see `flipkd.evaluation.answer.Answer`.
         directed: Whether the query has to come first in the prompt.
         query_tokens: How long queries are expected to be.
         limit_gb: The most memory that keys and values may take.
@@ -32,7 +32,7 @@ class Entries:
         student: Student,
         texts: Sequence[str],
         *,
-        decoder: bool,
+        sources: Sequence[str],
         directed: bool,
         query_tokens: int,
         limit_gb: float,
@@ -42,10 +42,11 @@ class Entries:
             raise FlipkdError("There is no entry to prepare: give at least one text.")
         self.texts = list(texts)
         self.ids = student.template.encode_texts(student.tokenizer, self.texts)
-        self.vectors = Reader(student, batch_tokens=batch_tokens).vectors(self.ids)
+        reads = "encoder" in sources
+        self.vectors = Reader(student, batch_tokens=batch_tokens).vectors(self.ids) if reads else None
         self.prefixes: Prefixes | None = None
         mean = float(np.mean([len(ids) for ids in self.ids]))
-        if not decoder:
+        if "decoder" not in sources:
             announce("entries", "vectors alone", "the answer never asks the decoder")
         elif directed:
             announce(

@@ -11,7 +11,7 @@ class MatchResult:
 
     Attributes:
         probability: Calibrated probability of a match.
-        similarity: Cosine of the two texts' vectors, in [-1, 1].
+        similarity: Cosine of the two texts' vectors, in [-1, 1]; NaN where the encoder was not asked.
         logit: The decoder's log-odds of match against no match, before calibration; NaN where the decoder was not
             asked.
         match: Whether the probability reaches the stored threshold.
@@ -29,7 +29,7 @@ class MatchArrays:
 
     Attributes:
         probability: (n,) float64.
-        similarity: (n,) float64.
+        similarity: (n,) float64, NaN where the encoder was not asked.
         logit: (n,) float64, NaN where the decoder was not asked.
         match: (n,) bool.
     """
@@ -52,7 +52,7 @@ class Ranked:
     Attributes:
         index: Its place among the candidates.
         probability: Calibrated probability that it matches the query.
-        similarity: Cosine of its vector and the query's, in [-1, 1].
+        similarity: Cosine of its vector and the query's, in [-1, 1]; NaN where the encoder was not asked.
         logit: The decoder's log-odds; NaN where the decoder was not asked.
         match: Whether the probability reaches the stored threshold.
     """
