@@ -139,6 +139,16 @@ def test_the_cached_trunk_gives_the_same(made, tmp_path):
         torch.testing.assert_close(found.vectors, plain.vectors, atol=1e-5, rtol=0)
 
 
+def test_a_trunk_kept_in_half_precision_is_near(made, tmp_path, capsys):
+    plain = run(made)
+    made.use_trunk_cache(tmp_path, 1 << 20, "float16")
+    run(made)
+    again, made.trunk.cache = run(made), None
+    assert "float16" in capsys.readouterr().err
+    torch.testing.assert_close(again.log_odds, plain.log_odds, atol=1e-2, rtol=0)
+    torch.testing.assert_close(again.vectors, plain.vectors, atol=1e-2, rtol=0)
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_frozen_trunk_trains_the_same(architecture, tmp_path):
     """Gradients of the adapters with a cached trunk equal those without."""

@@ -56,3 +56,18 @@ def test_a_torn_index_entry_is_dropped_and_the_rest_kept(tmp_path):
     assert last.get(np.array([2]), 1) is None
     np.testing.assert_array_equal(last.get(np.array([1]), 1), states(1, 1.0))
     np.testing.assert_array_equal(last.get(np.array([3]), 1), states(1, 3.0))
+
+
+def test_half_precision_takes_half_the_room_and_says_what_it_cannot_hold(tmp_path):
+    half = cache(tmp_path, dtype="float16", limit_bytes=2 * 4 * 10)
+    half.put(np.arange(10), states(10, 0.1))
+    np.testing.assert_allclose(half.get(np.arange(10), 10), 0.1, rtol=1e-3)
+    assert (tmp_path / "rows.bin").stat().st_size == 80
+    with pytest.raises(FlipkdError, match="too large for float16"):
+        cache(tmp_path / "other", dtype="float16").put(np.arange(2), states(2, 1e5))
+
+
+def test_a_cache_of_another_dtype_is_refused(tmp_path):
+    cache(tmp_path)
+    with pytest.raises(FlipkdError, match="another dtype"):
+        cache(tmp_path, dtype="float16")

@@ -56,6 +56,9 @@ class DistillConfig(FlipConfig):
     """Teacher vectors and converted students are kept here."""
     trunk_cache_gb: float = 4.0
     """The most disk that the frozen layers' outputs may take; 0 keeps none."""
+    trunk_cache_dtype: Literal["float32", "float16"] = "float32"
+    """How the frozen layers' outputs are kept: exactly, or in half the room, where log-odds and vectors move by up to
+    1e-2."""
 
     def require_files(self) -> None:
         """Check that the job has what it cannot guess.

@@ -46,7 +46,8 @@ def distill(config: DistillConfig) -> Path:
 
     student = build_student(config, device, cache)
     if config.trunk_cache_gb > 0:
-        student.use_trunk_cache(work.folder / "trunk", int(config.trunk_cache_gb * 2**30))
+        limit = int(config.trunk_cache_gb * 2**30)
+        student.use_trunk_cache(work.folder / "trunk", limit, config.trunk_cache_dtype)
     run = StudentRun(student, config, splits, work, device)
     read = {"zero_shot": run.read("zero_shot")}
     log: list[dict[str, Any]] = []

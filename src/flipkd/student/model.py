@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from flipkd.console import announce
 from flipkd.errors import FlipkdError
 from flipkd.student.attention import KeysKnown, KeysValues, PackedAttention, install
 from flipkd.student.packing import Layout, Packed, carried_layout, pack, to_device
 from flipkd.student.sites import Pooling, SiteReader, pool, site_layer
 from flipkd.student.template import Template
-from flipkd.student.trunk import Trunk, TrunkCache, model_fingerprint
+from flipkd.student.trunk import Trunk, TrunkCache, TrunkDtype, model_fingerprint
 from flipkd.student.view import Stretch, final_norm_name, layers_name
 
 
@@ -127,14 +128,20 @@ class Student(nn.Module):
         """Add B A to the weights, for inference: fewer multiplications, and A is still read. Not to be trained on."""
         self.model.merge_adapter()
 
-    def use_trunk_cache(self, folder: Any, limit_bytes: int) -> None:
+    def use_trunk_cache(self, folder: Any, limit_bytes: int, dtype: TrunkDtype = "float32") -> None:
         """Keep the frozen layers' outputs in `folder` (see `TrunkCache`); nothing to do at full depth."""
         if self.trunk is None:
             return
+        if dtype == "float16":
+            announce("trunk cache", "float16", "half the room; log-odds and vectors move by up to 1e-2")
         base = self.model.get_base_model()
-        fingerprint = f"{model_fingerprint(self.trunk.stretch.view)}-layers{self.first_adapted}"
-        width = int(base.config.hidden_size)
-        self.trunk.cache = TrunkCache(folder, fingerprint=fingerprint, width=width, limit_bytes=limit_bytes)
+        self.trunk.cache = TrunkCache(
+            folder,
+            fingerprint=f"{model_fingerprint(self.trunk.stretch.view)}-layers{self.first_adapted}",
+            width=int(base.config.hidden_size),
+            limit_bytes=limit_bytes,
+            dtype=dtype,
+        )
 
     def _leave(self, layer: int, hidden: Tensor, position: Tensor) -> KeysValues:
         """Run a layer up to its attention; gives its keys and values. Sites before the attention are reached."""

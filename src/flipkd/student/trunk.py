@@ -8,6 +8,7 @@ import hashlib
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from flipkd.errors import FlipkdError
 from flipkd.student.attention import PackedAttention
 from flipkd.student.packing import Layout, Packed, Segments, lay_out, to_device
 from flipkd.student.view import Stretch
+
+TrunkDtype = Literal["float32", "float16"]
 
 
 def model_fingerprint(model: nn.Module) -> str:
@@ -43,26 +46,30 @@ class TrunkCache:
         fingerprint: Of the model and of how many layers were run.
         width: The hidden size.
         limit_bytes: The most the rows may take.
+        dtype: What is kept: `float32` exactly, `float16` in half the room.
 
     Raises:
-        FlipkdError: If the folder holds another model's states.
+        FlipkdError: If the folder holds another model's states, or of another dtype.
     """
 
     _ENTRY = np.dtype([("key", "S32"), ("row", "<i8"), ("length", "<i8")])
 
-    def __init__(self, folder: Path, *, fingerprint: str, width: int, limit_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, *, fingerprint: str, width: int, limit_bytes: int, dtype: TrunkDtype = "float32"
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        header = {"fingerprint": fingerprint, "width": width, "dtype": "float32"}
+        header = {"fingerprint": fingerprint, "width": width, "dtype": dtype}
         header_file = folder / "trunk.json"
         if header_file.exists():
             if json.loads(header_file.read_text()) != header:
-                raise FlipkdError(f"{folder} holds the hidden states of another model; delete it to go on.")
+                raise FlipkdError(
+                    f"{folder} holds the hidden states of another model, or in another dtype; delete it to go on."
+                )
         else:
             header_file.write_text(json.dumps(header))
-        self._rows = np.memmap(
-            folder / "rows.f32", np.float32, mode="r+" if (folder / "rows.f32").exists() else "w+",
-            shape=(max(1, limit_bytes // (4 * width)), width),
-        )  # fmt: skip
+        file = folder / "rows.bin"
+        count = max(1, limit_bytes // (np.dtype(dtype).itemsize * width))
+        self._rows = np.memmap(file, dtype, mode="r+" if file.exists() else "w+", shape=(count, width))
         self.width = width
         self._index_file = folder / "index.bin"
         stored = self._index_file.read_bytes() if self._index_file.exists() else b""
@@ -78,12 +85,19 @@ class TrunkCache:
         return hashlib.sha256(np.append(path, own).astype("<i8").tobytes()).digest()
 
     def get(self, path: np.ndarray, own: int) -> np.ndarray | None:
-        """The (own, width) states of the last `own` tokens of a path from the beginning; `None` if not kept."""
+        """The (own, width) states of the last `own` tokens of a path from the beginning; `None` if not kept.
+
+        They are in the cache's dtype.
+        """
         found = self._where.get(self._key(path, own))
         return None if found is None else self._rows[found[0] : found[0] + found[1]]
 
     def put(self, path: np.ndarray, states: np.ndarray) -> None:
-        """Keep the (own, width) states of the last tokens of a path, if there is room."""
+        """Keep the (own, width) float32 states of the last tokens of a path, if there is room.
+
+        Raises:
+            FlipkdError: If a state is too large for the cache's dtype.
+        """
         length = len(states)
         key = self._key(path, length)
         if key in self._where:
@@ -93,6 +107,10 @@ class TrunkCache:
                 announce("trunk cache", "full", "further sequences are computed anew; raise --trunk-cache-gb")
                 self._full = True
             return
+        if np.abs(states).max(initial=0.0) > np.finfo(self._rows.dtype).max:
+            raise FlipkdError(
+                f"The student's hidden states are too large for {self._rows.dtype}; use --trunk-cache-dtype float32."
+            )
         self._rows[self._used : self._used + length] = states
         with self._index_file.open("ab") as index:
             index.write(np.array([(key, self._used, length)], self._ENTRY).tobytes())

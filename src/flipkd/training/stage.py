@@ -145,15 +145,22 @@ class StageTrainer(Trainer):  # type: ignore[misc]
                 f"The batch's rows (from 0): {inputs['rows'].tolist()}. Nothing was written; lower the learning rate, "
                 "or look at these rows."
             )
-        step = self.state.global_step
-        if step != self._normed_step and (step == 0 or (step + 1) % max(1, int(self.state.logging_steps or 1)) == 0):
-            self._normed_step = step
+        if self._norms_are_due():
+            self._normed_step = self.state.global_step
             if len(terms.weighted) > 1:
                 self._log_norms(model, terms.weighted)
         self._term_names = list(terms.weighted)
         for name, value in (*terms.weighted.items(), *terms.parts.items()):
             self._window[name].append(float(value.detach()))
         return loss
+
+    def _norms_are_due(self) -> bool:
+        """Whether this step is logged and its norms are not yet known: they cost a backward pass a term."""
+        step = self.state.global_step
+        if step == self._normed_step or self.args.logging_strategy == "no":
+            return False
+        first = step == 0 and self.args.logging_first_step
+        return bool(first or (step + 1) % max(1, int(self.state.logging_steps or 1)) == 0)
 
     def _log_norms(self, model: nn.Module, weighted: Mapping[str, Tensor]) -> None:
         parameters = [p for p in model.parameters() if p.requires_grad]
