@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+
 from benchmarks.harness import Side, compare, count
 from benchmarks.result import make_result, write
 
