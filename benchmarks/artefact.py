@@ -83,9 +83,9 @@ def source(name: str, cache_dir: Path) -> str:
     return str(packaged_folder(name, cache_dir)) if name in PACKAGED else name
 
 
-def make_spec(student: Student, base_model: str) -> ArtefactSpec:
-    """What an artefact whose decoder answers says of itself."""
-    answer = {"sources": ["decoder"], "weights": [1.0], "bias": 0.0, "threshold": 0.5, "reason": "a benchmark"}
+def make_spec(student: Student, base_model: str, source: str) -> ArtefactSpec:
+    """What an artefact in which one source answers says of itself."""
+    answer = {"sources": [source], "weights": [1.0], "bias": 0.0, "threshold": 0.5, "reason": "a benchmark"}
     return ArtefactSpec(
         base_model=base_model,
         base_fingerprint=model_fingerprint(student.model.get_base_model()),
@@ -105,11 +105,11 @@ def make_spec(student: Student, base_model: str) -> ArtefactSpec:
     )
 
 
-def write_artefact(student: Student, base_model: str, folder: Path) -> None:
+def write_artefact(student: Student, base_model: str, folder: Path, source: str = "decoder") -> None:
     """The artefact of a student, as a run writes it, down to what a matcher reads."""
     student.model.save_pretrained(folder)
     student.tokenizer.save_pretrained(folder)
-    make_spec(student, base_model).write(folder)
+    make_spec(student, base_model, source).write(folder)
 
 
 def make_matcher(name: str, cache_dir: Path, *, max_text_tokens: int = 128) -> Matcher:
@@ -135,8 +135,12 @@ def teacher_signal(texts: list[str], text_a: list[str], text_b: list[str]) -> Te
     return TeacherSignal(texts, vectors, geometry, cosines(vectors, a, b), mask_pairs=False)
 
 
-def write_toy(folder: Path) -> Path:
+def write_toy(folder: Path, source: str) -> Path:
     """A toy artefact on disk, two small layers over a vocabulary of words: what costs is all that is not the LLM.
+
+    Args:
+        folder: Empty.
+        source: Which signal answers, `decoder` or `encoder`.
 
     Returns:
         The artefact's folder, inside `folder`.
@@ -162,5 +166,5 @@ def write_toy(folder: Path) -> Path:
     template = Template.build(tokenizer, prompt=TOY_PROMPT, label_words=("no", "yes"), max_text_tokens=32)
     student = _adapted(base, tokenizer, template, "all", 4)
     draw(student)
-    write_artefact(student, str(base_folder), artefact)
+    write_artefact(student, str(base_folder), artefact, source)
     return artefact

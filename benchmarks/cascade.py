@@ -11,6 +11,9 @@ Samples: with --data the test pairs of banking77 as they come (9,111 pairs of 3,
 pairs, whose texts seldom come again. The share of changed decisions, F1 of both, and the curve of other bands on the
 demo's test pairs are kept with the result.
 
+A repetition being a chunk, --repetitions is not read; FLOPs are those of the first chunk, with no vector kept yet. The
+20,000 pairs that were asked for would take an hour; the more pairs, the more often texts come again.
+
 Run: python -m benchmarks.cascade [--model runs/demo] [--data FOLDER] [--chunks 7] [--chunk-rows 1000]
 """
 

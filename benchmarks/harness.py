@@ -34,11 +34,16 @@ def _attention_backward_flops(_grad: Shape, query: Shape, key: Shape, value: Sha
     return 2 * batch * heads * rows * key[2] * (3 * width + 2 * value[3])
 
 
-_ATTENTION = {
+def _int8_flops(left: Shape, right: Shape, *_: Any, **__: Any) -> int:
+    return 2 * left[0] * left[1] * right[1]
+
+
+_UNCOUNTED = {
+    torch.ops.aten._int_mm: _int8_flops,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
 }
-"""torch itself counts the FLOPs of its GPU attention kernels only."""
+"""torch itself counts neither the FLOPs of its CPU attention kernels nor those of int8."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Side:
     name: str
     run: Callable[[], float]
     embedding: nn.Module | None = None
-    pad_id: int = -1
+    pad_id: int | None = None
     setting: str = ""
 
 
@@ -101,7 +106,7 @@ def _tokens(side: Side) -> Iterator[list[int]]:
 
     def count(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
         found[0] += args[0].numel()
-        found[1] += int((args[0] == side.pad_id).sum())
+        found[1] += 0 if side.pad_id is None else int((args[0] == side.pad_id).sum())
 
     if side.embedding is None:
         yield found
@@ -115,7 +120,7 @@ def _tokens(side: Side) -> Iterator[list[int]]:
 
 def count(side: Side) -> Count:
     """Run a side once, counting."""
-    with _tokens(side) as tokens, FlopCounterMode(display=False, custom_mapping=_ATTENTION) as flops:
+    with _tokens(side) as tokens, FlopCounterMode(display=False, custom_mapping=_UNCOUNTED) as flops:
         side.run()
     known = side.embedding is not None
     return Count(flops.get_total_flops(), tokens[0] if known else None, tokens[1] if known else None)

@@ -105,10 +105,10 @@ def _versions() -> dict[str, str]:
 
 def _command() -> str:
     """The command, without the folders of this machine."""
-    words = list(sys.argv[1:])
-    for place, word in enumerate(words[:-1]):
-        if word in ("--data", "--cache-dir", "--output"):
-            words[place + 1] = word[2:].replace("-", "_").upper()
+    words = [part for word in sys.argv[1:] for part in word.split("=", 1)]
+    for place, word in enumerate(words[1:], 1):
+        if Path(word).is_absolute():
+            words[place] = words[place - 1].lstrip("-").replace("-", "_").upper()
     return " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *words])
 
 

@@ -113,15 +113,15 @@ def write_pairs(file: Path, rows: int) -> None:
             handle.writelines(" ".join(row[:4]) + "," + " ".join(row[4:]) + "\n" for row in drawn)
 
 
-def stream(folder: Path, rows: int, minutes: float, repetitions: int) -> list[Result]:
-    """Memory and cost of a long run."""
+def stream(folder: Path, source: str, rows: int, minutes: float, repetitions: int) -> list[Result]:
+    """Memory and cost of a long run in which the decoder or the encoder answers."""
     small, large = folder / "small.csv", folder / "large.csv"
     write_pairs(small, SHORT)
     half = (repetitions + 1) // 2
-    with Child(write_toy(folder)) as child:
+    with Child(write_toy(folder, source)) as child:
         child.answer(small, SHORT)
         costs = [child.answer(small, SHORT)[0] for _ in range(half)]
-        affordable = int(60 * minutes / statistics.median(costs) // SHORT * SHORT)
+        affordable = max(SHORT, int(60 * minutes / statistics.median(costs) // SHORT * SHORT))
         if affordable < rows:
             announce("rows", affordable, f"{rows} would take more than {minutes:g} minutes; raise --minutes")
             rows = affordable
@@ -134,7 +134,7 @@ def stream(folder: Path, rows: int, minutes: float, repetitions: int) -> list[Re
     ratios = [short / cost for short in costs]
     shared = {
         "rows": rows, "toy_pairs_per_second": round(1 / cost, 1), "peak_mb": round(float(memory.max()), 1),
-        "slope_mb_per_100000_rows": round(measured, 4), "note": f"{rows:,} rows, a toy student.",
+        "slope_mb_per_100000_rows": round(measured, 4), "note": f"{rows:,} rows, a toy student, the {source} answers.",
         "peer_setting": "No peer: a limit.",
     }  # fmt: skip
     memory_shown = {"ours_shown": f"{measured:.2f} MB per 100,000 rows", "peer_shown": f"limit {LIMIT_MB:g} MB"}
@@ -143,10 +143,10 @@ def stream(folder: Path, rows: int, minutes: float, repetitions: int) -> list[Re
         "peer_shown": f"{1e6 * statistics.median(costs):.1f} us at {SHORT:,}",
     }
     return [
-        make_result("scale/memory", (LIMIT_MB / slope,) * 3, 1.0, shared | memory_shown, seed=SEED),
+        make_result(f"scale/{source}/memory", (LIMIT_MB / slope,) * 3, 1.0, shared | memory_shown, seed=SEED),
         make_result(
-            "scale/cost-per-pair", (statistics.median(ratios), min(ratios), max(ratios)), 0.95, shared | cost_shown,
-            seed=SEED,
+            f"scale/{source}/cost-per-pair", (statistics.median(ratios), min(ratios), max(ratios)), 0.95,
+            shared | cost_shown, seed=SEED,
         ),
     ]  # fmt: skip
 
@@ -177,9 +177,11 @@ def encoding(distinct: int = 50, pairs: int = 1000) -> Result:
 def main() -> None:
     """Measure all three."""
     options = arguments(__doc__, rows=1_000_000, minutes=8.0).parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        found = stream(Path(folder), options.rows, options.minutes, options.repetitions)
-    write([*found, encoding()], options.output)
+    for source in ("decoder", "encoder"):
+        with tempfile.TemporaryDirectory() as folder:
+            found = stream(Path(folder), source, options.rows, options.minutes, options.repetitions)
+        write(found, options.output)
+    write([encoding()], options.output)
 
 
 if __name__ == "__main__":

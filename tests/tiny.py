@@ -6,7 +6,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.gemma2 import Gemma2Config
 from transformers.models.gemma3 import Gemma3TextConfig
+from transformers.models.gpt2 import GPT2Config
 from transformers.models.gpt_neox import GPTNeoXConfig
+from transformers.models.granite import GraniteConfig
 from transformers.models.llama import LlamaConfig
 
 from flipkd.data.table import PairTable
@@ -61,6 +63,12 @@ def config(architecture, vocabulary):
         return Gemma3TextConfig(
             **shared, num_key_value_heads=1, head_dim=8, sliding_window=8, final_logit_softcapping=5.0,
             layer_types=["sliding_attention", "full_attention"] * 2,
+        )  # fmt: skip
+    if architecture == "granite":
+        return GraniteConfig(**shared, num_key_value_heads=2, embedding_multiplier=3.0, residual_multiplier=0.5)
+    if architecture == "gpt2":
+        return GPT2Config(
+            vocab_size=vocabulary, n_embd=32, n_inner=48, n_head=4, n_layer=4, n_positions=256, bos_token_id=1,
         )  # fmt: skip
     if architecture == "gemma2":
         return Gemma2Config(

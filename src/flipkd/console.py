@@ -33,11 +33,16 @@ def announce(what: str, choice: object, reason: str) -> None:
 _warned: set[str] = set()
 
 
-def warn(message: str) -> None:
-    """Print a warning that does not stop the work; the same one is printed once."""
-    if message in _warned:
+def warn(message: str, *, key: str | None = None) -> None:
+    """Print a warning that does not stop the work, once.
+
+    Args:
+        message: The warning.
+        key: What counts as the same warning, where the words differ by a count; by default the words.
+    """
+    if (key or message) in _warned:
         return
-    _warned.add(message)
+    _warned.add(key or message)
     console.print(f"[yellow]warning:[/yellow] {escape(message)}")
 
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from flipkd.errors import FlipkdError
 from flipkd.student.adapter import adapter_norms, add_adapter, load_adapter
-from flipkd.student.inference import EncodedPairs, Reader, pair_batches
+from flipkd.student.inference import PADDED, EncodedPairs, Reader, pair_batches
 from flipkd.student.model import Student
 from flipkd.student.packing import pack
 from flipkd.student.template import Template
+from flipkd.student.view import layers_name
 from tiny import base_model, label_words, pairs, student, texts
 
 ARCHITECTURES = ("llama", "gemma3", "gpt_neox")
@@ -51,7 +52,8 @@ def own_log_odds(made, ends=ENDS):
 
 def own_vectors(made):
     """By the model's own forward over P t, one text at a time."""
-    layers = made.model.get_base_model().get_decoder().layers
+    decoder = made.model.get_base_model().get_decoder()
+    layers = getattr(decoder, layers_name(decoder))
     found = []
     for ids in encoded(made):
         captured = []
@@ -94,10 +96,59 @@ def test_sites_in_several_layers_are_read_together():
     torch.testing.assert_close(run(several).vectors, own_vectors(several), atol=1e-5, rtol=0)
 
 
-def test_a_model_with_softcapped_attention_is_read():
-    made = student("gemma2", trained=True)
-    torch.testing.assert_close(run(made).log_odds, own_log_odds(made), atol=1e-4, rtol=0)
+@pytest.mark.parametrize("architecture", ["gemma2", "gpt2", "granite"])
+@pytest.mark.parametrize("adapt_layers", [2, "all"])
+def test_what_a_model_does_to_its_embeddings_and_attention_is_done_once(architecture, adapt_layers):
+    """Softcapped attention, learnt positions, a multiplier of the embeddings: as by the untouched model."""
+    model, _ = base_model(architecture)
+    made = student(architecture, trained=True, adapt_layers=adapt_layers)
+    ids, (no, yes) = encoded(made), made.template.label_ids
+    own = adapted_copy(model, made)
+    with torch.no_grad():
+        logits = [own(input_ids=torch.tensor([made.template.pair(ids[a], ids[b])])).logits[0, -1] for a, b in ENDS]
+    expected = torch.stack([row[yes] - row[no] for row in logits])
+    torch.testing.assert_close(run(made).log_odds, expected, atol=1e-4, rtol=0)
     torch.testing.assert_close(run(made).vectors, own_vectors(made), atol=1e-5, rtol=0)
+
+
+def adapted_copy(model, made):
+    """The same weights in a model whose attention is its own."""
+    from peft import get_peft_model
+
+    own = get_peft_model(model, made.model.peft_config["default"])
+    own.load_state_dict(made.model.state_dict())
+    return own.eval()
+
+
+@pytest.mark.parametrize("adapt_layers", [2, "all"])
+def test_half_precision_learns_in_the_same_direction(adapt_layers):
+    def gradient(dtype):
+        made = student(trained=True, adapt_layers=adapt_layers)
+        made.model.get_base_model().to(dtype)
+        output = made(pack(made.template, encoded(made), ENDS))
+        assert output.vectors.dtype == output.log_odds.dtype == torch.float32
+        (output.log_odds.sum() + (output.vectors @ output.vectors.T).sum()).backward()
+        return torch.cat([p.grad.float().flatten() for p in made.parameters() if p.grad is not None])
+
+    exact, half = gradient(torch.float32), gradient(torch.bfloat16)
+    assert torch.cosine_similarity(exact, half, dim=0) > 0.98
+
+
+def test_threads_on_one_student_do_not_mix_their_vectors(made):
+    from concurrent.futures import ThreadPoolExecutor
+
+    ids = [[text] for text in encoded(made)] * 6
+    alone = [Reader(made).vectors(texts) for texts in ids]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda texts: Reader(made).vectors(texts), ids))
+    np.testing.assert_allclose(np.concatenate(found), np.concatenate(alone), atol=1e-5)
+
+
+def test_no_pair_is_no_signal_and_further_texts_get_vectors(made):
+    none = np.zeros(0, dtype=np.int64)
+    assert len(Reader(made).signals(EncodedPairs([], none, none)).log_odds) == 0
+    further = Reader(made).signals(EncodedPairs(encoded(made), np.array([0]), np.array([1])))
+    torch.testing.assert_close(torch.from_numpy(further.vectors), run(made, []).vectors, atol=1e-5, rtol=0)
 
 
 def test_vectors_that_are_not_wanted_change_no_answer(made):
@@ -390,4 +441,5 @@ def test_batches_hold_every_pair_once_within_the_budget(drawn, budget):
     for batch in batches:
         firsts = {ends[i][0] for i in batch}
         tokens = sum(lengths[a] for a in firsts) + sum(5 + lengths[ends[i][1]] for i in batch)
-        assert tokens <= budget or len(batch) == 1
+        longest = max(5 + lengths[ends[i][0]] + lengths[ends[i][1]] for i in batch)
+        assert (tokens <= budget and len(batch) * longest <= PADDED * budget) or len(batch) == 1

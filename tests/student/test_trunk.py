@@ -38,6 +38,15 @@ def test_a_full_cache_keeps_what_it_has_and_takes_no_more(tmp_path):
     np.testing.assert_array_equal(full.get(np.arange(8), 8), states(8, 1.0))
 
 
+def test_a_smaller_limit_forgets_what_lies_beyond_it(tmp_path):
+    first = cache(tmp_path)
+    first.put(np.arange(3), states(3, 1.0))
+    first.put(np.arange(5), states(5, 2.0))
+    smaller = cache(tmp_path, limit_bytes=4 * 4 * 6)
+    np.testing.assert_array_equal(smaller.get(np.arange(3), 3), states(3, 1.0))
+    assert smaller.get(np.arange(5), 5) is None
+
+
 def test_another_models_cache_is_refused(tmp_path):
     cache(tmp_path)
     with pytest.raises(FlipkdError, match="another model"):

@@ -129,7 +129,6 @@ class Matcher:
         text_b: Sequence[str],
         *,
         batch_tokens: int = 1024,
-        progress: str | None = None,
         cascade: bool = False,
         known: VectorCache | None = None,
     ) -> MatchArrays:
@@ -139,12 +138,11 @@ class Matcher:
             text_a: n texts.
             text_b: n texts.
             batch_tokens: Tokens of a batch.
-            progress: What to call the progress bar; `None` shows none.
             cascade: As for `match_many`.
             known: Vectors of earlier calls, read and added to where the encoder is read alone.
         """
         band = self.require_band() if cascade else None
-        reader = Reader(self.student, batch_tokens=batch_tokens, progress=progress)
+        reader = Reader(self.student, batch_tokens=batch_tokens)
         pairs = EncodedPairs.of(self.student, text_a, text_b)
         if band is None and "decoder" in self.answer.sources:
             if "encoder" in self.answer.sources:
@@ -172,8 +170,9 @@ class Matcher:
     ) -> Entries:
         """Prepare a fixed set of texts, such as a FAQ, for many calls of `rank`.
 
-        Their vectors are computed once. Where entries are longer than queries, an entry becomes text a of its pairs
-        and its keys and values are kept, so that a query costs its own tokens alone; the choice is printed.
+        Their vectors are computed once (those of a kept teacher at every call). Where entries are longer than queries,
+        an entry becomes text a of its pairs and its keys and values are kept, so that a query costs its own tokens
+        alone; the choice is printed.
 
         Args:
             texts: The entries, none empty.

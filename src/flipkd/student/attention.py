@@ -16,6 +16,9 @@ from flipkd.student.packing import Layout
 
 NAME = "flipkd_packed"
 
+UNREAD = ("s_aux", "position_bias", "head_mask")
+"""What some models add to their attention, and a packed row cannot take."""
+
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values of a layer, each (tokens, key heads, head size)."""
 
@@ -132,6 +135,8 @@ def _packed_attention(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """The function that transformers calls in every layer; without a packed row it is torch's attention."""
+    if packed is not None and any(kwargs.get(name) is not None for name in UNREAD):
+        raise FlipkdError(f"{type(module).__name__} attends with more than keys and values ({', '.join(UNREAD)}).")
     if packed is None and softcap is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 

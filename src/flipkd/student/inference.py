@@ -58,6 +58,10 @@ class Signals:
     vectors: np.ndarray
 
 
+PADDED = 16
+"""See `pair_batches`."""
+
+
 def text_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
     """Indices of texts in batches of like length, longest first, each of at most `budget` tokens.
 
@@ -65,8 +69,16 @@ def text_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         lengths: Tokens of each text.
         budget: One text longer than it makes a batch of its own.
     """
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    return _fill(order, lambda i, _: lengths[i], budget)
+    batch: list[int] = []
+    used = 0
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch and used + lengths[i] > budget:
+            yield batch
+            batch, used = [], 0
+        batch.append(i)
+        used += lengths[i]
+    if batch:
+        yield batch
 
 
 def pair_batches(pairs: np.ndarray, lengths: Sequence[int], around: int, budget: int) -> Iterator[list[int]]:
@@ -76,27 +88,21 @@ def pair_batches(pairs: np.ndarray, lengths: Sequence[int], around: int, budget:
         pairs: (n, 2) int64 texts.
         lengths: Tokens of each text.
         around: Tokens of the template that stand in every pair behind its first text.
-        budget: Tokens of a batch; one pair longer than it makes a batch of its own.
+        budget: Tokens of a batch; one pair longer than it makes a batch of its own. The attention pads the pairs of
+            a batch to the longest of them, so pairs times longest stays below `PADDED` budgets.
     """
     ends: list[tuple[int, int]] = [(a, b) for a, b in pairs.tolist()]
-    order = sorted(range(len(ends)), key=lambda i: (-lengths[ends[i][0]], ends[i][0], -lengths[ends[i][1]]))
-
-    def cost(i: int, batch: list[int]) -> int:
-        a, b = ends[i]
-        return around + lengths[b] + (0 if batch and ends[batch[-1]][0] == a else lengths[a])
-
-    return _fill(order, cost, budget)
-
-
-def _fill(order: Sequence[int], cost: Callable[[int, list[int]], int], budget: int) -> Iterator[list[int]]:
     batch: list[int] = []
-    used = 0
-    for index in order:
-        if batch and used + cost(index, batch) > budget:
+    used = longest = 0
+    for i in sorted(range(len(ends)), key=lambda i: (-lengths[ends[i][0]], ends[i][0], -lengths[ends[i][1]])):
+        a, b = ends[i]
+        cost = around + lengths[b] + (0 if batch and ends[batch[-1]][0] == a else lengths[a])
+        path = around + lengths[a] + lengths[b]
+        if batch and (used + cost > budget or (len(batch) + 1) * max(longest, path) > PADDED * budget):
             yield batch
-            batch, used = [], 0
-        used += cost(index, batch)
-        batch.append(index)
+            batch, used, longest, cost = [], 0, 0, path
+        batch.append(i)
+        used, longest = used + cost, max(longest, path)
     if batch:
         yield batch
 
@@ -145,9 +151,11 @@ class Reader:
     def signals(self, pairs: EncodedPairs) -> Signals:
         """Log-odds and similarity of the pairs; a text that stands as a gets its vector from the pair's pass."""
         log_odds, first = self._pairs(pairs, "first")
-        rest = sorted(set(pairs.b.tolist()) - first.keys())
-        found = first | dict(zip(rest, self.vectors([pairs.ids[i] for i in rest]), strict=True))
-        vectors = np.stack([found[text] for text in range(len(pairs.ids))])
+        rest = [text for text in range(len(pairs.ids)) if text not in first]
+        vectors = np.zeros((len(pairs.ids), self.student.width), dtype=np.float32)
+        for text, vector in first.items():
+            vectors[text] = vector
+        vectors[rest] = self.vectors([pairs.ids[i] for i in rest])
         similarity = np.einsum("nd,nd->n", vectors[pairs.a], vectors[pairs.b], dtype=np.float64)
         return Signals(log_odds, similarity, vectors)
 

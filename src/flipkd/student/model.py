@@ -7,6 +7,7 @@ norm, and only the two label rows of the output layer are computed (docs/method.
 """
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any, NamedTuple
 
 import torch
@@ -47,6 +48,8 @@ class Student(nn.Module):
         first_adapted: Index of the lowest layer with an adapter; all below is the frozen trunk.
 
     Attributes:
+        lock: Held by whoever runs the layers: they pass vectors and hidden states through themselves, so two threads
+            must take turns.
         last: Index of the last layer.
         below_last: The layers below the last, and the last.
 
@@ -66,6 +69,7 @@ class Student(nn.Module):
         first_adapted: int,
     ) -> None:
         super().__init__()
+        self.lock = Lock()
         self.model = model
         self.tokenizer = tokenizer
         self.template = template
@@ -73,6 +77,12 @@ class Student(nn.Module):
         self.pooling: Pooling = pooling
         self.first_adapted = first_adapted
         base = model.get_base_model()
+        room = getattr(base.config, "max_position_embeddings", template.longest)
+        if template.longest > room:
+            raise FlipkdError(
+                f"Two texts of {template.max_text_tokens} tokens and the template take {template.longest} positions; "
+                f"the student has {room}. Lower --max-text-tokens."
+            )
         decoder = base.get_decoder()
         layers = getattr(decoder, layers_name(decoder))
         last, site = len(layers) - 1, max(site_layer(site) for site in self.sites)
@@ -81,7 +91,7 @@ class Student(nn.Module):
         # In a tuple, so that what the student's model holds is not registered a second time.
         self._norm = (getattr(decoder, final_norm_name(decoder)),)
         self._leaving = {i: Stretch(decoder, i, i + 1, leavable=True) for i in {site, last}}
-        theirs = self._own_answer()
+        theirs = self._own_answers()
         install(base)
         early = {i: self._sites_before_attention(i) for i in self._leaving}
         # Where a site stands behind the attention of its layer, the layer has to run in full.
@@ -93,12 +103,6 @@ class Student(nn.Module):
         self.last = last
         self.below_last = (Stretch(decoder, 0, last), self._leaving[last])
         self.trunk = Trunk(Stretch(decoder, 0, first_adapted)) if first_adapted else None
-        room = getattr(base.config, "max_position_embeddings", template.longest)
-        if template.longest > room:
-            raise FlipkdError(
-                f"Two texts of {template.max_text_tokens} tokens and the template take {template.longest} positions; "
-                f"the student has {room}. Lower --max-text-tokens."
-            )
         self._check_reading(theirs)
 
     @property
@@ -176,6 +180,10 @@ class Student(nn.Module):
 
     def forward(self, packed: Packed) -> StudentOutput:
         """Run a batch that `flipkd.student.packing.pack` made; it says whose vectors are read."""
+        with self.lock:
+            return self._forward(packed)
+
+    def _forward(self, packed: Packed) -> StudentOutput:
         position, carried = packed["layout"]["position"], packed["carried"]
         token, split = packed["text_token"], packed["carried_text"]
         wanted = len(token) > 0
@@ -214,32 +222,38 @@ class Student(nn.Module):
         past = {self.last: self._leave(self.last, hidden, layout["position"])}
         return self._leaving[self.last](hidden[packed["asked"]], read["position"], PackedAttention(read, past=past))
 
-    def _sample(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        a, b = self.template.encode_texts(self.tokenizer, ["a", "b"])
-        return a, b
+    def _samples(self) -> list[tuple[int, ...]]:
+        """Two short texts, and two at the cap."""
+        short = self.template.encode_texts(self.tokenizer, ["a", "b"])
+        return [*short, *((ids * self.template.max_text_tokens)[: self.template.max_text_tokens] for ids in short)]
 
     @torch.no_grad()
-    def _own_answer(self) -> float:
-        """The log-odds of one prompt by the model's own forward."""
-        prompt = torch.tensor([self.template.pair(*self._sample())], device=self.device)
-        logits = self.model(input_ids=prompt, logits_to_keep=1).logits[0, -1].float()
+    def _own_answers(self) -> Tensor:
+        """(2,) log-odds of a short prompt and of the longest one, by the model's own forward."""
         no, yes = self.template.label_ids
-        return float(logits[yes] - logits[no])
+        a, b, long_a, long_b = self._samples()
+        found = []
+        for prompt in (self.template.pair(a, b), self.template.pair(long_a, long_b)):
+            ids = torch.tensor([prompt], device=self.device)
+            logits = self.model(input_ids=ids, logits_to_keep=1).logits[0, -1].float()
+            found.append(logits[yes] - logits[no])
+        return torch.stack(found)
 
     @torch.no_grad()
-    def _check_reading(self, theirs: float) -> None:
-        """Compare this reading with the model's own answer."""
-        packed = to_device(pack(self.template, self._sample(), [(0, 1)], "none"), self.device)
+    def _check_reading(self, theirs: Tensor) -> None:
+        """Compare this reading with the model's own answers."""
+        packed = to_device(pack(self.template, self._samples(), [(0, 1), (2, 3)], "none"), self.device)
         try:
-            ours = self(packed).log_odds.item()
+            ours = self(packed).log_odds
         except (TypeError, RuntimeError) as error:
             raise FlipkdError(
                 f"{type(self.model.get_base_model()).__name__} cannot be run in stretches of layers: {error}"
             ) from error
         tolerance = 1e-3 if next(self.parameters()).dtype == torch.float32 else 0.25
-        if not abs(ours - theirs) <= tolerance:
+        if not (ours - theirs).abs().max() <= tolerance:
+            shown = [", ".join(f"{value:.4f}" for value in answers.tolist()) for answers in (theirs, ours)]
             raise FlipkdError(
-                f"{type(self.model.get_base_model()).__name__} answers {theirs:.4f} by its own forward and {ours:.4f} "
+                f"{type(self.model.get_base_model()).__name__} answers {shown[0]} by its own forward and {shown[1]} "
                 "as flipkd reads it: this architecture does something to its hidden states or logits that flipkd "
                 "does not know. Choose another student."
             )

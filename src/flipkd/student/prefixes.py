@@ -39,7 +39,7 @@ class Prefixes:
     """The kept prefixes P a of some texts.
 
     Args:
-        student: In evaluation mode while it is read.
+        student: In evaluation mode, as a matcher's is.
         ids: Token ids of n texts.
         limit_bytes: The most that keys and values may take; the texts from the first that no longer fit are left
             out, see `kept`.
@@ -52,8 +52,7 @@ class Prefixes:
         self.student = student
         self.batch_tokens = batch_tokens
         prefix = student.template.prefix
-        student.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), student.lock:
             first = self._keys_values([prefix])
             self.bytes_per_token = sum(s.element_size() * s[0].numel() for both in first.values() for s in both)
             room = limit_bytes // self.bytes_per_token - len(prefix)
@@ -118,7 +117,7 @@ class Prefixes:
         template = self.student.template
         rest = (*template.middle, *b, *template.suffix)
         found = np.zeros(len(texts))
-        with torch.inference_mode():
+        with torch.inference_mode(), self.student.lock:
             for batch in text_batches([len(rest)] * len(texts), self.batch_tokens):
                 found[batch] = self._answers(rest, [texts[i] for i in batch])
         return found

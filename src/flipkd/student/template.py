@@ -111,7 +111,8 @@ class Template:
         if cut:
             warn(
                 f"{cut} of {len(texts)} texts are longer than {self.max_text_tokens} tokens and are cut there; "
-                "raise --max-text-tokens when training to read more."
+                "raise --max-text-tokens when training to read more.",
+                key=f"texts cut at {self.max_text_tokens}",
             )
         return [ids[: self.max_text_tokens] for ids in encoded]
 

@@ -74,6 +74,8 @@ class TrunkCache:
         self._index_file = folder / "index.bin"
         stored = self._index_file.read_bytes() if self._index_file.exists() else b""
         entries = np.frombuffer(stored[: len(stored) - len(stored) % self._ENTRY.itemsize], self._ENTRY)
+        # Opened with a smaller limit than before, the rows beyond it are not there.
+        entries = entries[entries["row"] + entries["length"] <= count]
         self._where = {bytes(e["key"]).ljust(32, b"\0"): (int(e["row"]), int(e["length"])) for e in entries}
         self._used = max((row + length for row, length in self._where.values()), default=0)
         # A torn last entry is cut off, so that later ones stay aligned.

@@ -22,6 +22,18 @@ class _Skip(nn.Module):
         return hidden
 
 
+class _Entry(nn.Module):
+    """Gives a layer the stretch's hidden states, if any, in place of what the model's own beginning made."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+        self.hidden: Tensor | None = None
+
+    def forward(self, embedded: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return self.layer(embedded if self.hidden is None else self.hidden, *args, **kwargs)
+
+
 class _Plain(nn.Module):
     """Runs a layer without gradient checkpointing, which could not follow a layer that is left half-way."""
 
@@ -62,19 +74,22 @@ class Stretch:
 
     Args:
         decoder: The decoder, whose parameters are shared.
-        start: Index of the first layer; 0 takes token ids, any other hidden states.
+        start: Index of the first layer.
         stop: One past the last.
         leavable: Whether a layer may be left half-way (`KeysKnown`).
     """
 
     def __init__(self, decoder: nn.Module, start: int, stop: int, *, leavable: bool = False) -> None:
-        self.start = start
         # A shallow copy, so that the decoder itself stays as it is.
         self.view = copy.copy(decoder)
         self.view.__dict__["_modules"] = dict(decoder._modules)
         name = layers_name(decoder)
         layers = enumerate(getattr(decoder, name))
         inside = [(_Plain(layer) if leavable else layer) if start <= i < stop else _Skip() for i, layer in layers]
+        # Models may scale what they embed or add positions to it; hidden states are past all that.
+        self._entry = _Entry(inside[start]) if start < stop else None
+        if self._entry is not None:
+            inside[start] = self._entry
         setattr(self.view, name, nn.ModuleList(inside))
         setattr(self.view, final_norm_name(decoder), nn.Identity())
 
@@ -82,21 +97,29 @@ class Stretch:
         """Run the layers over a packed row.
 
         Args:
-            tokens: (T,) int64 ids where the stretch begins at layer 0, else (T, width) hidden states.
+            tokens: (T,) int64 ids, for a stretch that begins at layer 0, or (T, width) hidden states.
             position: (T,) int64.
             attention: Who sees whom.
 
         Returns:
             (T, width) hidden states.
         """
-        feed = "input_ids" if tokens.dtype == torch.long else "inputs_embeds"
-        output = self.view(
-            **{feed: tokens[None]},
-            # Any mask of four dimensions is taken as it is, so that none is built: the attention has its own.
-            attention_mask=torch.empty(1, 1, 0, 0, device=tokens.device),
-            position_ids=position[None],
-            use_cache=False,
-            packed=attention,
-        )
+        ids = tokens
+        if tokens.dtype != torch.long:
+            if self._entry is None:
+                return tokens
+            ids, self._entry.hidden = torch.zeros_like(position), tokens[None]
+        try:
+            output = self.view(
+                input_ids=ids[None],
+                # Any mask of four dimensions is taken as it is, so that none is built: the attention has its own.
+                attention_mask=torch.empty(1, 1, 0, 0, device=tokens.device),
+                position_ids=position[None],
+                use_cache=False,
+                packed=attention,
+            )
+        finally:
+            if self._entry is not None:
+                self._entry.hidden = None
         hidden: Tensor = output.last_hidden_state[0]
         return hidden

@@ -212,7 +212,10 @@ class Teacher:
         cut = sum(len(tokens) > limit for tokens in ids)
         if cut:
             what = "texts" if self.kind == "bi" else "pairs"
-            warn(f"{cut} of {len(inputs)} {what} are longer than the {limit} tokens the teacher reads, and are cut.")
+            warn(
+                f"{cut} of {len(inputs)} {what} are longer than the {limit} tokens the teacher reads, and are cut.",
+                key=f"teacher {self.name} cuts at {limit}",
+            )
 
 
 def cosines(vectors: NDArray[np.float32], row_a: NDArray[np.int64], row_b: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -155,9 +155,12 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         return loss
 
     def _norms_are_due(self) -> bool:
-        """Whether this step is logged and its norms are not yet known: they cost a backward pass a term."""
+        """Whether steps are logged, this is such a step, and its norms are not yet known.
+
+        They cost a backward pass a term.
+        """
         step = self.state.global_step
-        if step == self._normed_step or self.args.logging_strategy == "no":
+        if step == self._normed_step or self.args.logging_strategy != "steps":
             return False
         first = step == 0 and self.args.logging_first_step
         return bool(first or (step + 1) % max(1, int(self.state.logging_steps or 1)) == 0)

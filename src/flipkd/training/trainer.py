@@ -59,7 +59,6 @@ class WarmupTrainer(StageTrainer):
         further = student.template.encode_texts(student.tokenizer, unlabelled or [])
         encoded = EncodedPairs(ids=encoded.ids + further, a=encoded.a, b=encoded.b)
         sizes = np.array([len(ids) for ids in encoded.ids])
-        # A pair is two texts, so further texts come twice as many to a batch: both groups count texts alike.
         group = signal.geometry[encoded.a]
         if further:
             gathered = neighbour_groups(signal.vectors[in_pairs:], config.batch_pairs, config.seed)
