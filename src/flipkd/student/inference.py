@@ -82,7 +82,7 @@ def text_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
 
 
 def pair_batches(pairs: np.ndarray, lengths: Sequence[int], around: int, budget: int) -> Iterator[list[int]]:
-    """Indices of pairs in batches, those that begin with the same text together, since it is computed once.
+    """Indices of pairs in batches of like length, those that begin with one text together: it is computed once.
 
     Args:
         pairs: (n, 2) int64 texts.
@@ -92,9 +92,13 @@ def pair_batches(pairs: np.ndarray, lengths: Sequence[int], around: int, budget:
             a batch to the longest of them, so pairs times longest stays below `PADDED` budgets.
     """
     ends: list[tuple[int, int]] = [(a, b) for a, b in pairs.tolist()]
+    # A text's pairs stand where the longest of them would, since the attention pads to the longest of a batch.
+    reach: dict[int, int] = {}
+    for a, b in ends:
+        reach[a] = max(reach.get(a, 0), lengths[a] + lengths[b])
     batch: list[int] = []
     used = longest = 0
-    for i in sorted(range(len(ends)), key=lambda i: (-lengths[ends[i][0]], ends[i][0], -lengths[ends[i][1]])):
+    for i in sorted(range(len(ends)), key=lambda i: (-reach[ends[i][0]], ends[i][0], -lengths[ends[i][1]])):
         a, b = ends[i]
         cost = around + lengths[b] + (0 if batch and ends[batch[-1]][0] == a else lengths[a])
         path = around + lengths[a] + lengths[b]
