@@ -2,9 +2,11 @@
 
 Weights are rounded to int8 by output row, once; what they are multiplied with, by token, as it comes, so that a text is
 rounded by itself. A sum in another order can still tip a rounding, so that a pair's log-odds move a little with the
-batch it stands in (by up to 0.2 in what was measured, against 1e-5 in float32). Before the rounding each input channel is divided by a
-number that its weights are multiplied with, so that the few channels in which a decoder carries huge values leave
-the others their digits (SmoothQuant, arXiv 2211.10438, with its exponent 0.5).
+batch it stands in (by up to 0.2 in what was measured, against 1e-5 in float32).
+
+Before the rounding each input channel is divided by a number that its weights are multiplied with, so that the few
+channels in which a decoder carries huge values leave the others their digits (SmoothQuant, arXiv 2211.10438, with its
+exponent 0.5).
 """
 
 from collections.abc import Iterator
