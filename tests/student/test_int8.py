@@ -57,6 +57,13 @@ def test_an_adapter_that_is_not_merged_is_refused():
         quantise(student(trained=True))
 
 
+def test_a_student_without_linear_maps_is_refused_and_not_left_as_it_is():
+    made = student("gpt2", trained=True)
+    made.merge()
+    with pytest.raises(FlipkdError, match="no linear maps"):
+        quantise(made)
+
+
 def test_another_dtype_is_refused():
     made = student(trained=True)
     made.merge()

@@ -73,7 +73,8 @@ def quantise(student: Student) -> None:
         student: In float32 on a CPU.
 
     Raises:
-        FlipkdError: If it is elsewhere or in another dtype, or its adapter is not merged.
+        FlipkdError: If it is elsewhere or in another dtype, its adapter is not merged, or it has no such maps, as
+            GPT-2, whose maps are transposed.
     """
     from peft.tuners.lora import LoraLayer
 
@@ -90,6 +91,8 @@ def quantise(student: Student) -> None:
         for name, child in parent.named_children()
         if isinstance(child, nn.Linear) and name != "default"
     ]
+    if not places:
+        raise FlipkdError(f"{type(decoder).__name__} has no linear maps that int8 knows; match without --int8.")
     with _watching([child for _, _, child in places]) as largest, torch.inference_mode():
         student.eval()(to_device(_calibration(student), student.device))
     for (parent, name, child), seen in zip(places, largest, strict=True):

@@ -104,14 +104,14 @@ class Stretch:
         Returns:
             (T, width) hidden states.
         """
-        ids = tokens
+        feed = "input_ids"
         if tokens.dtype != torch.long:
             if self._entry is None:
                 return tokens
-            ids, self._entry.hidden = torch.zeros_like(position), tokens[None]
+            feed, self._entry.hidden = "inputs_embeds", tokens[None]
         try:
             output = self.view(
-                input_ids=ids[None],
+                **{feed: tokens[None]},
                 # Any mask of four dimensions is taken as it is, so that none is built: the attention has its own.
                 attention_mask=torch.empty(1, 1, 0, 0, device=tokens.device),
                 position_ids=position[None],
