@@ -38,7 +38,7 @@ lint: install
 docs: install
 	$(BIN)/mkdocs build --strict --quiet
 
-# Every claim of speed beside its peer, in about 40 minutes on an idle machine. `make demo` first, for cascade and int8.
+# Every claim of speed beside its peer, in about 50 minutes on an idle machine. `make demo` first, for cascade and int8.
 # DATA=folder of the research data sets adds the rows that need them.
 benchmark: install
 	$(BIN)/pip install --quiet --editable '.[benchmark]'
