@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from flipkd.errors import FlipkdError
-from flipkd.teacher.thresholds import DualThresholds, fit_thresholds, threshold_report
+from flipkd.teacher.thresholds import DualThresholds, fit_thresholds, random_ceiling, threshold_report
 
 # A coarse grid gives ties and equal similarities often.
 SIMILARITY = st.one_of(st.integers(-4, 4).map(lambda k: k / 4), st.floats(-1, 1, width=32))
@@ -123,3 +123,14 @@ def test_the_report_shows_counts_and_bars():
     text = shown.export_text()
     assert "█" in text
     assert "agreement with the labels 100.0%" in text
+
+
+def test_hardly_a_random_pair_is_above_the_random_ceiling():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(400, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    # The second half repeats the first in another geometry: compared across, a thousand pairs would be equal.
+    vectors = np.concatenate([vectors, vectors])
+    ceiling = random_ceiling(vectors, np.repeat([0, 1], 400), seed=0)
+    cosine = (vectors[:400] @ vectors[:400].T)[~np.eye(400, dtype=bool)]
+    assert (cosine > ceiling).mean() == pytest.approx(0.001, abs=0.0005)

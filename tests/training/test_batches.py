@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from flipkd.student.inference import EncodedPairs
 from flipkd.teacher.signal import TeacherSignal
-from flipkd.training.batches import GroupedBatches, PairCollator, TextCollator, neighbour_groups
+from flipkd.training.batches import GroupedBatches, KnownLabels, PairCollator, TextCollator, neighbour_groups
 from tiny import pairs, student
 
 sizes = st.integers(1, 120).flatmap(
@@ -147,3 +147,11 @@ def test_warm_up_batches_keep_a_pair_together():
     batch = TextCollator(made.template, encoded, signal)([3, 8])
     expected = [encoded.ids[end] for i in (3, 8) for end in (encoded.a[i], encoded.b[i])]
     assert segments(batch["packed"]) == [made.template.prefix, *expected]
+
+
+def test_known_labels_are_found_in_both_orders_and_the_diagonal_is_the_batch_s_own():
+    encoded = EncodedPairs(ids=[(1,)] * 4, a=np.array([0, 2, 1]), b=np.array([1, 3, 0]))
+    known = KnownLabels(encoded, np.array([1, 0, 0]))
+    # 0 and 1 are labelled both ways, so elsewhere than on the diagonal they count as not labelled.
+    assert known.matrix([0, 3], [1, 2], np.array([1, 0])).tolist() == [[1, -1], [-1, 0]]
+    assert known.matrix([2, 1], [0, 3], np.array([1, 0])).tolist() == [[1, 0], [-1, 0]]

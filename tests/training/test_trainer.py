@@ -76,6 +76,11 @@ def warmup(folder, *, further=0, config=None, made=None):
     )
 
 
+def vectors_of(trainer, batch):
+    with torch.no_grad():
+        return trainer.model(batch["packed"]).vectors
+
+
 class StopAt(TrainerCallback):
     def __init__(self, step):
         self.step = step
@@ -94,6 +99,24 @@ def test_the_joint_loss_falls_and_every_term_and_norm_is_logged(tmp_path):
         assert all(record[f"{name}_grad_norm"] > 0 for record in steps)
     assert {"mcl_inter", "mcl_intra", "kl", "squared"} <= steps[0].keys()
     assert steps[0]["loss"] == pytest.approx(steps[0]["ce"] + steps[0]["mcl"] + steps[0]["distillation"], rel=1e-5)
+
+
+def test_matrix_sets_compare_every_a_with_every_b(tmp_path):
+    config = FlipConfig(batch_pairs=8, logging_steps=1, sets="matrix", mcl_weight=1.0, directed=True)
+    trainer = joint(tmp_path, config=config)
+    batch = next(iter(trainer.get_train_dataloader()))
+    similarity, teacher, positive, negative = trainer._compared(None, None, vectors_of(trainer, batch), batch)
+    assert similarity.shape == teacher.shape == (64,)
+    label = batch["label"].bool()
+    trusted = batch["pair_teacher"]
+    assert torch.equal(positive.view(8, 8).diagonal(), label & (trusted >= LIMITS.tau_n))
+    assert torch.equal(negative.view(8, 8).diagonal(), ~label & (trusted <= LIMITS.tau_p))
+    assert negative.view(8, 8).sum() > (~label).sum()
+
+
+def test_matrix_sets_need_a_teacher_of_texts(tmp_path):
+    with pytest.raises(FlipkdError, match="cross-encoder"):
+        joint(tmp_path, config=FlipConfig(sets="matrix"), signal=signal_of(pairs(40), vectors=None))
 
 
 def test_only_the_adapter_is_trained(tmp_path):

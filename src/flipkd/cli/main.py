@@ -10,6 +10,7 @@ COMMANDS = {
     ("teacher", "train"): ("flipkd.cli.teacher", "Fine-tune a small encoder on labelled pairs, out of fold."),
     ("distill",): ("flipkd.cli.distill", "Train an LLM to match texts, taught by the small encoder."),
     ("match",): ("flipkd.cli.match", "Answer a file of pairs with a finished run."),
+    ("reproduce",): ("flipkd.cli.reproduce", "Run the experiments behind the tables of results/."),
     ("inspect",): ("flipkd.cli.inspect", "Show the ids, the mask and the read position of some pairs."),
 }
 
@@ -70,7 +71,11 @@ def _run(module: str, prog: str, words: list[str]) -> int:
         console.print(f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        resumes = " The same command goes on from the last checkpoint." if prog == "flipkd distill" else ""
+        resumes = (
+            " The same command goes on from the last checkpoint."
+            if prog in ("flipkd distill", "flipkd reproduce")
+            else ""
+        )
         console.print(f"Interrupted.{resumes}")
         return 130
     except BrokenPipeError:

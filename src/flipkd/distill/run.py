@@ -11,15 +11,13 @@ from flipkd.distill.compare import Comparison, Signal, compare, signal_of
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits, read_splits
 from flipkd.distill.student import StudentRun, build_student
+from flipkd.distill.teach import dual_thresholds, teach
 from flipkd.distill.workspace import Workspace
 from flipkd.distill.write import Cascade, Findings, write_artefact
 from flipkd.evaluation.answer import Answer, choose_order
 from flipkd.evaluation.cascade import fit_band, speed_curve
 from flipkd.evaluation.table import comparison_table
-from flipkd.teacher.signal import TeacherSignal, training_signal
 from flipkd.teacher.teacher import Teacher
-from flipkd.teacher.thresholds import DualThresholds, ThresholdReport, fit_thresholds, threshold_report
-from flipkd.teacher.training import fit_teacher, is_fitted
 
 
 def distill(config: DistillConfig) -> Path:
@@ -41,8 +39,8 @@ def distill(config: DistillConfig) -> Path:
     work = Workspace(config, {name: table.digest() for name, table in splits.tables.items()})
     device = choose_device(config.device)
     cache = Path(config.cache_dir).expanduser()
-    teacher, signal = _teach(config, splits, work, device, cache)
-    thresholds, report = _thresholds(config, teacher, splits)
+    teacher, signal = teach(config, splits, work, device, cache)
+    thresholds, report = dual_thresholds(config, teacher, splits)
 
     student = build_student(config, device, cache)
     if config.trunk_cache_gb > 0:
@@ -82,44 +80,6 @@ def distill(config: DistillConfig) -> Path:
     work.publish(lambda folder: write_artefact(folder, config, splits, student, teacher, findings))
     console.print(f"[bold green]Done.[/bold green] The artefact is in {config.output}")
     return Path(config.output)
-
-
-def _teach(
-    config: DistillConfig, splits: Splits, work: Workspace, device: str, cache: Path
-) -> tuple[Teacher, TeacherSignal]:
-    """Fine-tune the teacher if asked, and read what it says of the training texts."""
-    name = config.teacher
-    if is_fitted(name):
-        announce("teacher", name, "made by flipkd teacher train, so it is not tuned again")
-    elif config.fine_tune_teacher:
-        folder = work.folder / "teacher"
-        with work.timing("teacher"):
-            fit_teacher(
-                name, splits.train, folder, config.teacher_training,
-                seed=config.seed, validation=splits.validation, device=device, cache_dir=cache,
-            )  # fmt: skip
-        name = str(folder)
-    else:
-        announce("teacher", name, "as it is: --fine-tune-teacher is off")
-    teacher, signal, leak = training_signal(
-        name, splits.train, splits.validation, splits.unlabelled, cache_dir=cache, device=device
-    )
-    announce("teacher leak", "masked" if signal.mask_pairs else "none", leak.reason)
-    return teacher, signal
-
-
-def _thresholds(config: DistillConfig, teacher: Teacher, splits: Splits) -> tuple[DualThresholds, ThresholdReport]:
-    validation = splits.validation
-    similarity = teacher.similarity(validation.text_a, validation.text_b)
-    label = validation.require_labels()
-    if config.tau_p is not None and config.tau_n is not None:
-        thresholds = DualThresholds(config.tau_p, config.tau_n, "set by the user")
-    else:
-        thresholds = fit_thresholds(similarity, label, precision=config.threshold_precision)
-    announce("dual thresholds", f"tau_p {thresholds.tau_p:.3f}, tau_n {thresholds.tau_n:.3f}", thresholds.reason)
-    report = threshold_report(similarity, label, thresholds)
-    console.print(report.render())
-    return thresholds, report
 
 
 def _choose_order(config: DistillConfig, run: StudentRun, read: dict[str, np.ndarray]) -> bool:

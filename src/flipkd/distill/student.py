@@ -129,7 +129,7 @@ class StudentRun:
         """Back to the fresh adapter, the same for every method."""
         self._load("zero_shot")
 
-    def _stage(self, name: str, make: Callable[[str], StageTrainer]) -> list[dict[str, Any]]:
+    def stage(self, name: str, make: Callable[[str], StageTrainer]) -> list[dict[str, Any]]:
         """Run a stage once; a finished one is loaded. Returns its log."""
         log: list[dict[str, Any]] | None = self.work.recorded(name)
         if log is None:
@@ -143,11 +143,16 @@ class StudentRun:
             self._load(name)
         return [{**record, "stage": name} for record in log]
 
-    def fine_tune(self) -> list[dict[str, Any]]:
-        """Plain LoRA fine-tuning from the fresh adapter: the labels' cross-entropy alone."""
+    def fine_tune(self, name: str = "fine_tuned", epochs: float | None = None) -> list[dict[str, Any]]:
+        """Plain LoRA fine-tuning from the fresh adapter: the labels' cross-entropy alone.
+
+        Args:
+            name: The piece of work it is kept as.
+            epochs: Passes over the pairs; by default those that the settings name.
+        """
         self.reset()
-        epochs = self.config.baseline_epochs or self.config.epochs
-        return self._stage("fine_tuned", lambda folder: self._joint(folder, None, None, epochs))
+        passes = epochs or self.config.baseline_epochs or self.config.epochs
+        return self.stage(name, lambda folder: self._joint(folder, None, None, passes))
 
     def warm_up(self, signal: TeacherSignal) -> list[dict[str, Any]]:
         """Stage 1 from the fresh adapter; left out, and said, where it cannot or should not run."""
@@ -158,11 +163,11 @@ class StudentRun:
         if signal.vectors is None:
             announce("warm-up", "none", "a teacher of pairs alone has no vectors to learn from")
             return []
-        return self._stage(
+        return self.stage(
             "warm_up",
             lambda folder: WarmupTrainer(
                 self.student,
-                self._arguments(folder, self.config.warmup_epochs, self.config.warmup_learning_rate, evaluate=False),
+                self.arguments(folder, self.config.warmup_epochs, self.config.warmup_learning_rate, evaluate=False),
                 config=self.config,
                 pairs=self.splits.train,
                 signal=signal,
@@ -170,9 +175,9 @@ class StudentRun:
             ),
         )
 
-    def flip(self, signal: TeacherSignal, thresholds: DualThresholds) -> list[dict[str, Any]]:
-        """Stage 2, from where the warm-up ended."""
-        return self._stage("flipped", lambda folder: self._joint(folder, signal, thresholds, self.config.epochs))
+    def flip(self, signal: TeacherSignal, thresholds: DualThresholds, name: str = "flipped") -> list[dict[str, Any]]:
+        """Stage 2, from the adapter there is now: where the warm-up ended, or the fresh one."""
+        return self.stage(name, lambda folder: self._joint(folder, signal, thresholds, self.config.epochs))
 
     def _joint(
         self, folder: str, signal: TeacherSignal | None, thresholds: DualThresholds | None, epochs: float
@@ -180,7 +185,7 @@ class StudentRun:
         patience = self.config.early_stopping_patience
         return FlipTrainer(
             self.student,
-            self._arguments(folder, epochs, self.config.learning_rate, evaluate=True),
+            self.arguments(folder, epochs, self.config.learning_rate, evaluate=True),
             config=self.config,
             pairs=self.splits.train,
             signal=signal,
@@ -189,7 +194,7 @@ class StudentRun:
             callbacks=None if patience is None else [EarlyStoppingCallback(patience)],
         )
 
-    def _arguments(self, folder: str, epochs: float, learning_rate: float, *, evaluate: bool) -> Any:
+    def arguments(self, folder: str, epochs: float, learning_rate: float, *, evaluate: bool) -> Any:
         return training_arguments(
             self.config,
             folder,

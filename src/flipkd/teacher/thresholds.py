@@ -17,6 +17,7 @@ from flipkd.errors import FlipkdError
 
 GAP = 0.01
 """Half the distance the thresholds get where they would cross."""
+RANDOM_PAIRS = 100_000
 BINS = 10
 BAR = 30
 """Characters of the longest bar of the histogram."""
@@ -170,6 +171,24 @@ class ThresholdReport:
             bars = [f"{count:6d} {'█' * round(BAR * count / most)}" for count in (no, yes)]
             histogram.add_row(f"{low:+.3f} to {high:+.3f}", *bars)
         return Group(counts, alone, histogram)
+
+
+def random_ceiling(vectors: NDArray[np.float32], geometry: NDArray[np.int64], seed: int) -> float:
+    """What 99.9 % of random pairs of the training texts do not exceed (docs/method.md section 4, third row).
+
+    Args:
+        vectors: (n, d) float32 unit rows of the teacher, at least 2 of one geometry.
+        geometry: (n,) rows of different geometry are not compared.
+        seed: Of the pairs that are drawn, at most 100,000.
+
+    Returns:
+        A cosine.
+    """
+    rng = np.random.default_rng(seed)
+    left, right = rng.integers(0, len(vectors), (2, RANDOM_PAIRS))
+    fair = (left != right) & (geometry[left] == geometry[right])
+    cosine = np.einsum("nd,nd->n", vectors[left[fair]], vectors[right[fair]])
+    return float(np.quantile(cosine, 0.999))
 
 
 def threshold_report(similarity: ArrayLike, label: ArrayLike, thresholds: DualThresholds) -> ThresholdReport:

@@ -135,19 +135,53 @@ class _Collator:
         return {"teacher": torch.from_numpy(vectors @ vectors.T), "keep": keep}
 
 
+class KnownLabels:
+    """Which unordered pairs of texts are labelled anywhere in the training pairs.
+
+    Args:
+        pairs: The pairs.
+        label: (n,) 0 or 1. Two texts that are labelled both ways count as not labelled.
+    """
+
+    def __init__(self, pairs: EncodedPairs, label: np.ndarray) -> None:
+        self._label: dict[tuple[int, int], int] = {}
+        for a, b, y in zip(pairs.a.tolist(), pairs.b.tolist(), label.tolist(), strict=True):
+            ends = (min(a, b), max(a, b))
+            self._label[ends] = y if self._label.get(ends, y) == y else -1
+
+    def matrix(self, left: Sequence[int], right: Sequence[int], label: np.ndarray) -> torch.Tensor:
+        """(N, N) int64: the label of every left text with every right one, -1 if there is none.
+
+        Args:
+            left: (N,) texts.
+            right: (N,) texts.
+            label: (N,) of the pairs themselves, for the diagonal.
+        """
+        known = [[self._label.get((min(a, b), max(a, b)), -1) for b in right] for a in left]
+        found = torch.tensor(known)
+        return found.diagonal_scatter(torch.as_tensor(label, dtype=found.dtype))
+
+
 class PairCollator(_Collator):
     """Joint batches. Items 0 to n-1 are the pairs, n to 2n-1 the same pairs swapped.
 
     A batch is a dict: ``packed``, the student's batch of the distinct texts and the pairs; ``label`` (N,) float32;
     ``rows`` (N,) int64 row numbers; and with a signal ``left`` and ``right`` (N,) the pairs' places among the
-    distinct texts, ``pair_teacher`` (N,) T_ii, ``teacher`` and ``keep`` (M, M).
+    distinct texts, ``pair_teacher`` (N,) T_ii, ``teacher`` and ``keep`` (M, M), and with known labels ``known``
+    (N, N), those of every left text with every right one.
     """
 
     def __init__(
-        self, template: Template, pairs: EncodedPairs, label: np.ndarray, signal: TeacherSignal | None
+        self,
+        template: Template,
+        pairs: EncodedPairs,
+        label: np.ndarray,
+        signal: TeacherSignal | None,
+        known: KnownLabels | None = None,
     ) -> None:
         super().__init__(template, pairs, signal)
         self.label = label
+        self.known = known
 
     def __call__(self, items: list[int]) -> dict[str, Any]:
         """Collate the items of one batch."""
@@ -172,6 +206,8 @@ class PairCollator(_Collator):
         }
         if self.signal is None:
             return batch
+        if self.known is not None:
+            batch["known"] = self.known.matrix([x for x, _ in ends], [y for _, y in ends], self.label[rows])
         return batch | {
             "left": torch.tensor(left),
             "right": torch.tensor(right),

@@ -80,8 +80,9 @@ class FlipConfig:
     """Temperature of the distillation's softmax (tau_d)."""
     squared_weight: float = 10.0
     """Weight of the squared error inside the distillation term (gamma)."""
-    sets: Literal["labels", "thresholds"] = "labels"
-    """MCL's sets by the labels with the teacher's veto, or by the teacher's thresholds alone."""
+    sets: Literal["labels", "thresholds", "matrix"] = "labels"
+    """MCL's sets: the labelled pairs, by their labels with the teacher's veto; the same pairs, by the teacher's
+    thresholds alone; or every text a with every text b of the batch, by labels where known and thresholds else."""
     threshold_precision: float = 0.9
     """The teacher's precision on validation that the two thresholds ask for."""
     tau_p: float | None = None

@@ -10,15 +10,16 @@ from transformers import TrainerControl, TrainingArguments
 
 from flipkd.console import announce
 from flipkd.data.table import PairTable
+from flipkd.errors import FlipkdError
 from flipkd.losses.classification import label_cross_entropy
 from flipkd.losses.distillation import distillation, pair_distillation
-from flipkd.losses.masks import label_sets, threshold_sets
+from flipkd.losses.masks import label_sets, matrix_sets, threshold_sets
 from flipkd.losses.mcl import mcl
 from flipkd.student.inference import EncodedPairs, Reader
 from flipkd.student.model import Student
 from flipkd.teacher.signal import TeacherSignal
-from flipkd.teacher.thresholds import DualThresholds
-from flipkd.training.batches import GroupedBatches, PairCollator, TextCollator, neighbour_groups
+from flipkd.teacher.thresholds import DualThresholds, random_ceiling
+from flipkd.training.batches import GroupedBatches, KnownLabels, PairCollator, TextCollator, neighbour_groups
 from flipkd.training.config import FlipConfig
 from flipkd.training.stage import StageTrainer, Terms
 
@@ -127,13 +128,20 @@ class FlipTrainer(StageTrainer):
         self.config = config
         self.thresholds = thresholds
         self._uses_signal = signal is not None
+        known = None
+        if signal is not None and config.sets == "matrix":
+            if signal.vectors is None:
+                raise FlipkdError("--sets matrix needs a teacher of texts; a cross-encoder knows pairs alone.")
+            known = KnownLabels(encoded, label)
+            self._random_ceiling = random_ceiling(signal.vectors, signal.geometry, config.seed)
+            announce("unlabelled positives", f"T above {self._random_ceiling:.3f}", "99.9 % of random pairs are below")
         self._validation = validation
         super().__init__(
             student,
             args,
             batches=batches,
             items=2 * len(label),
-            collator=PairCollator(student.template, encoded, label, signal),
+            collator=PairCollator(student.template, encoded, label, signal, known),
             eval_dataset=validation,
             **kwargs,
         )
@@ -148,9 +156,7 @@ class FlipTrainer(StageTrainer):
         similarity = (vectors[batch["left"]] * vectors[batch["right"]]).sum(dim=1)
         teacher = batch["pair_teacher"]
         zones = mcl(
-            similarity,
-            teacher,
-            *self._sets(teacher, label),
+            *self._compared(similarity, teacher, vectors, batch),
             tau_p=self._limits.tau_p,
             tau_n=self._limits.tau_n,
             margin_positive=self.config.margin_positive,
@@ -179,10 +185,21 @@ class FlipTrainer(StageTrainer):
         assert self.thresholds is not None
         return self.thresholds
 
-    def _sets(self, teacher: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    def _compared(
+        self, similarity: Tensor, teacher: Tensor, vectors: Tensor, batch: Mapping[str, Any]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What MCL runs on, (K,) each: S, T and the sets P and N; of the pairs, or of every a with every b."""
+        limits = self._limits.tau_p, self._limits.tau_n
         if self.config.sets == "labels":
-            return label_sets(teacher, label, self._limits.tau_p, self._limits.tau_n)
-        return threshold_sets(teacher, self._limits.tau_p, self._limits.tau_n)
+            return similarity, teacher, *label_sets(teacher, batch["label"], *limits)
+        if self.config.sets == "thresholds":
+            return similarity, teacher, *threshold_sets(teacher, *limits)
+        left, right = batch["left"], batch["right"]
+        matrix = batch["teacher"][left][:, right]
+        positive, negative = matrix_sets(
+            matrix, batch["known"], left[:, None] == right[None, :], *limits, self._random_ceiling
+        )
+        return (vectors[left] @ vectors[right].T).flatten(), matrix.flatten(), positive.flatten(), negative.flatten()
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """The decoder on validation: loss, AP and ROC AUC."""

@@ -1,0 +1,19 @@
+"""`flipkd reproduce`."""
+
+from flipkd.experiments.config import ReproduceConfig as Options
+
+__all__ = ["Options", "run"]
+
+
+def run(options: Options) -> None:
+    """Run what is missing, and write the report."""
+    from pathlib import Path
+
+    from flipkd.console import announce
+    from flipkd.experiments.grid import run_grid
+    from flipkd.experiments.report import write_report
+
+    if not options.report_only:
+        run_grid(options)
+    report = write_report(Path(options.results))
+    announce("report", report, "written from the cells and predictions beside it")

@@ -1,0 +1,71 @@
+"""The teacher's part of a run: its training, its word on the training texts, and where it is trusted."""
+
+from pathlib import Path
+
+from flipkd.console import announce, console
+from flipkd.distill.config import DistillConfig
+from flipkd.distill.splits import Splits
+from flipkd.distill.workspace import Workspace
+from flipkd.teacher.signal import TeacherSignal, training_signal
+from flipkd.teacher.teacher import Teacher
+from flipkd.teacher.thresholds import DualThresholds, ThresholdReport, fit_thresholds, threshold_report
+from flipkd.teacher.training import fit_teacher, is_fitted
+
+
+def teach(
+    config: DistillConfig, splits: Splits, work: Workspace, device: str, cache: Path
+) -> tuple[Teacher, TeacherSignal]:
+    """Fine-tune the teacher if asked, and read what it says of the training texts.
+
+    Args:
+        config: The run's settings.
+        splits: The pairs.
+        work: Where the fine-tuned teacher is kept.
+        device: Where to compute.
+        cache: Where vectors are kept.
+
+    Returns:
+        The teacher of all pairs, and its word on the training texts, out of fold where it was fine-tuned here.
+
+    Raises:
+        FlipkdError: If the teacher cannot be loaded.
+    """
+    name = config.teacher
+    if is_fitted(name):
+        announce("teacher", name, "made by flipkd teacher train, so it is not tuned again")
+    elif config.fine_tune_teacher:
+        folder = work.folder / "teacher"
+        with work.timing("teacher"):
+            fit_teacher(
+                name, splits.train, folder, config.teacher_training,
+                seed=config.seed, validation=splits.validation, device=device, cache_dir=cache,
+            )  # fmt: skip
+        name = str(folder)
+    else:
+        announce("teacher", name, "as it is: --fine-tune-teacher is off")
+    teacher, signal, leak = training_signal(
+        name, splits.train, splits.validation, splits.unlabelled, cache_dir=cache, device=device
+    )
+    announce("teacher leak", "masked" if signal.mask_pairs else "none", leak.reason)
+    return teacher, signal
+
+
+def dual_thresholds(config: DistillConfig, teacher: Teacher, splits: Splits) -> tuple[DualThresholds, ThresholdReport]:
+    """Fit the dual thresholds on validation, or take the user's, and print what they keep and drop.
+
+    Args:
+        config: The run's settings.
+        teacher: The teacher of all pairs.
+        splits: The pairs.
+    """
+    validation = splits.validation
+    similarity = teacher.similarity(validation.text_a, validation.text_b)
+    label = validation.require_labels()
+    if config.tau_p is not None and config.tau_n is not None:
+        thresholds = DualThresholds(config.tau_p, config.tau_n, "set by the user")
+    else:
+        thresholds = fit_thresholds(similarity, label, precision=config.threshold_precision)
+    announce("dual thresholds", f"tau_p {thresholds.tau_p:.3f}, tau_n {thresholds.tau_n:.3f}", thresholds.reason)
+    report = threshold_report(similarity, label, thresholds)
+    console.print(report.render())
+    return thresholds, report

@@ -1,0 +1,127 @@
+"""What was measured: one JSON line a cell, and beside it what was said of every test pair."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from flipkd.errors import FlipkdError
+
+CELLS = "cells.jsonl"
+PREDICTIONS = "predictions"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one set with one seed: a line of ``results/cells.jsonl``."""
+
+    set: str
+    """The pair set."""
+    method: str
+    """The method."""
+    seed: int
+    """Seeds the adapter, the order of the batches, the teacher's training and the folds; not the sample."""
+    pairs: int
+    """Labelled pairs that were learnt from."""
+    f1: float
+    """F1 of the matches on test, at `threshold`."""
+    accuracy: float
+    """Share of test pairs decided rightly, at `threshold`."""
+    ap: float
+    """Average precision on test."""
+    auc: float
+    """Area under the ROC curve on test."""
+    threshold: float
+    """Fitted on validation: a match is a value at least this."""
+    seconds: float
+    """Wall time of all training behind the cell: teacher, warm-up, joint training, or fine-tuning."""
+    rows: int
+    """Test pairs."""
+    trainable: float
+    """Share of the student's parameters that is trained; 0 where there is no training of it."""
+    commit: str
+    """The commit of flipkd."""
+    versions: dict[str, str]
+    """Of the libraries."""
+    note: str = ""
+    """What the fitting chose, such as the sources of an answer or the passes of a stage."""
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions that results depend on."""
+    return {name: version(name) for name in ("flipkd", "torch", "transformers", "peft", "sentence-transformers")}
+
+
+def read_cells(results: Path) -> list[Cell]:
+    """The cells of a results folder, in the order they were written; none if there is no file.
+
+    Raises:
+        FlipkdError: If a line is not a cell.
+    """
+    return list(_cells(results / CELLS))
+
+
+def _cells(file: Path) -> Iterator[Cell]:
+    if not file.is_file():
+        return
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            yield Cell(**json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise FlipkdError(f"{file}, line {number}, is no cell: {error}. Delete that line.") from error
+
+
+def predictions_file(results: Path, pair_set: str, method: str, seed: int) -> Path:
+    """Where the predictions of a cell are kept."""
+    return results / PREDICTIONS / f"{pair_set}-{method}-{seed}.parquet"
+
+
+def write_cell(results: Path, cell: Cell, *, row: np.ndarray, label: np.ndarray, value: np.ndarray) -> None:
+    """Keep a cell: its predictions first, then its line, so that a cell that is listed is whole.
+
+    Lines are appended in one write, so two runs of different sets may share a folder.
+
+    Args:
+        results: The folder.
+        cell: The figures.
+        row: (n,) rows of the test file, from 0.
+        label: (n,) 0 or 1.
+        value: (n,) what the method says of each pair, in the unit of `Cell.threshold`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = predictions_file(results, cell.set, cell.method, cell.seed)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    columns = {
+        "row": row.astype(np.int32),
+        "label": label.astype(np.int8),
+        "value": value.astype(np.float64),
+        "match": value >= cell.threshold,
+    }
+    partial = file.with_suffix(f".partial-{os.getpid()}")
+    pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), partial)
+    partial.replace(file)
+    with (results / CELLS).open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(asdict(cell), ensure_ascii=False) + "\n")
+
+
+def read_predictions(results: Path, pair_set: str, method: str, seed: int) -> dict[str, np.ndarray]:
+    """The predictions of a cell by column: ``row``, ``label``, ``value``, ``match``, each (n,).
+
+    Raises:
+        FlipkdError: If the file is not there.
+    """
+    import pyarrow.parquet as pq
+
+    file = predictions_file(results, pair_set, method, seed)
+    if not file.is_file():
+        raise FlipkdError(f"{file} is missing, though its cell is listed. Delete the cell's line and run it again.")
+    table = pq.read_table(file)
+    return {name: table[name].to_numpy() for name in table.column_names}

@@ -1,0 +1,238 @@
+"""The methods of the main table on one set with one seed, each trained once and kept until the work is deleted."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flipkd.console import announce
+from flipkd.distill.config import DistillConfig
+from flipkd.distill.splits import Splits
+from flipkd.distill.student import StudentRun, build_student
+from flipkd.distill.teach import dual_thresholds, teach
+from flipkd.distill.workspace import Workspace
+from flipkd.evaluation.answer import fit_answer
+from flipkd.evaluation.thresholds import best_threshold
+from flipkd.experiments.floor import overlap
+from flipkd.experiments.labels import LIMITS, LabelWarmupTrainer, label_signal
+from flipkd.student.model import Student
+
+SOURCES = [("decoder",), ("encoder",), ("decoder", "encoder")]
+"""What an answer of one model may be made of."""
+WITH_TEACHER = [("decoder", "teacher"), ("decoder", "encoder", "teacher")]
+"""What an answer of two models may be made of."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one method says of the pairs, its threshold fitted on validation.
+
+    Attributes:
+        value: (n,) float64 of the test pairs.
+        threshold: A match is a value at least this.
+        seconds: Wall time of all training behind it.
+        trained: Whether the student is trained for it.
+        note: What was chosen on validation.
+    """
+
+    value: np.ndarray
+    threshold: float
+    seconds: float
+    trained: bool
+    note: str = ""
+
+
+class SetRun:
+    """One set with one seed. Whatever a method needs is trained when it is first asked for, and then shared.
+
+    Args:
+        config: The settings; `output` names the work folder.
+        splits: The sample.
+        shared: A folder for what all seeds of the set share: frozen layers' outputs, the untrained student's word.
+        device: Where to compute.
+        cache: Where teacher vectors are kept.
+    """
+
+    def __init__(self, config: DistillConfig, splits: Splits, shared: Path, device: str, cache: Path) -> None:
+        self.config = config
+        self.splits = splits
+        self.shared = shared
+        self.device = device
+        self.cache = cache
+        self.work = Workspace(config, {name: table.digest() for name, table in splits.tables.items()})
+        self.methods: dict[str, Callable[[], Outcome]] = {
+            "floor": self._floor,
+            "teacher": self._teacher_alone,
+            "zero_shot": self._zero_shot,
+            "fine_tuned": lambda: self._decoder("fine_tuned", "fine_tuned"),
+            "flipped_decoder": lambda: self._decoder("flipped", "teacher", "warm_up", "flipped"),
+            "flipped_encoder": self._encoder,
+            "flipped_answer": lambda: self._answer("flipped", SOURCES, "teacher", "warm_up", "flipped"),
+            "flipped_teacher": lambda: self._answer("flipped", WITH_TEACHER, "teacher", "warm_up", "flipped"),
+            "fine_tuned_long": lambda: self._decoder("fine_tuned_long", "fine_tuned_long"),
+            "fine_tuned_teacher": lambda: self._answer(
+                "fine_tuned_long", [("decoder", "teacher")], "teacher", "fine_tuned_long"
+            ),
+            "paper_decoder": lambda: self._decoder("paper", "teacher", "paper"),
+            "no_teacher_answer": lambda: self._answer("labels", SOURCES, "label_warm_up", "labels"),
+        }
+
+    @cached_property
+    def student(self) -> Student:
+        """The student with a fresh adapter; the stages load theirs into it."""
+        student = build_student(self.config, self.device, self.cache)
+        student.use_trunk_cache(
+            self.shared / "trunk", int(self.config.trunk_cache_gb * 2**30), self.config.trunk_cache_dtype
+        )
+        return student
+
+    @cached_property
+    def trainable(self) -> float:
+        """The share of the student's parameters that is trained."""
+        sizes = [(p.numel(), p.requires_grad) for p in self.student.parameters()]
+        return sum(n for n, trained in sizes if trained) / sum(n for n, _ in sizes)
+
+    @cached_property
+    def _run(self) -> StudentRun:
+        return StudentRun(self.student, self.config, self.splits, self.work, self.device)
+
+    @cached_property
+    def _taught(self) -> Any:
+        teacher, signal = teach(self.config, self.splits, self.work, self.device, self.cache)
+        thresholds, _ = dual_thresholds(self.config, teacher, self.splits)
+        return teacher, signal, thresholds
+
+    @cached_property
+    def _teacher_signals(self) -> tuple[np.ndarray, np.ndarray]:
+        teacher = self._taught[0]
+        validation, test = (self.splits.tables[name] for name in ("validation", "test"))
+        return tuple(teacher.similarity(t.text_a, t.text_b).astype(np.float64) for t in (validation, test))  # type: ignore[return-value]
+
+    @cached_property
+    def _stages(self) -> dict[str, Callable[[], object]]:
+        """How the adapter of each piece of work comes about; each leaves it in the student."""
+        run = self._run
+        paper = StudentRun(
+            self.student, replace(self.config, warmup_epochs=0, sets="matrix"), self.splits, self.work, self.device
+        )
+        # Nothing to distil: a squared error against labels as cosines would push matches apart that differ.
+        labels = StudentRun(
+            self.student, replace(self.config, distillation_weight=0.0), self.splits, self.work, self.device
+        )
+
+        def flipped() -> None:
+            _, signal, thresholds = self._taught
+            run.warm_up(signal)
+            run.flip(signal, thresholds)
+
+        def by_paper() -> None:
+            _, signal, thresholds = self._taught
+            run.reset()
+            paper.flip(signal, thresholds, "paper")
+
+        def from_labels() -> None:
+            run.reset()
+            epochs, rate = self.config.warmup_epochs, self.config.warmup_learning_rate
+            run.stage(
+                "label_warm_up",
+                lambda folder: LabelWarmupTrainer(
+                    self.student,
+                    run.arguments(folder, epochs, rate, evaluate=False),
+                    config=self.config,
+                    pairs=self.splits.train,
+                ),
+            )
+            labels.flip(label_signal(self.splits.train), LIMITS, "labels")
+
+        return {
+            "fine_tuned": run.fine_tune,
+            "fine_tuned_long": lambda: run.fine_tune("fine_tuned_long", self._long_epochs()),
+            "flipped": flipped,
+            "paper": by_paper,
+            "labels": from_labels,
+        }
+
+    def _long_epochs(self) -> float:
+        """As many passes of fine-tuning as take the minutes that flipping took in all, its teacher included."""
+        kept = self.work.recorded("long_epochs")
+        if kept is None:
+            # Both have to be trained first.
+            self._read("fine_tuned")
+            self._read("flipped")
+            flipping = self._seconds("teacher", "warm_up", "flipped")
+            a_pass = self._seconds("fine_tuned") / (self.config.baseline_epochs or self.config.epochs)
+            kept = max(round(flipping / a_pass, 1), self.config.epochs)
+            self.work.record("long_epochs", kept)
+            announce("fine_tuned_long", f"{kept} passes", f"{flipping:.0f} s of flipping, {a_pass:.0f} s a pass")
+        return float(kept)
+
+    def _read(self, name: str) -> Mapping[str, np.ndarray]:
+        """What the student of a piece of work says of validation and test; trained first if it is not."""
+        if not (self.work.folder / f"read_{name}.npz").is_file():
+            self._stages[name]()
+        return self._run.read(name, vectors=name in ("flipped", "labels"))
+
+    def _seconds(self, *pieces: str) -> float:
+        seconds = self.work.seconds()
+        return sum(seconds.get(piece, 0.0) for piece in pieces)
+
+    @property
+    def _labels(self) -> np.ndarray:
+        return self.splits.validation.require_labels()
+
+    def _by_threshold(
+        self, validation: np.ndarray, test: np.ndarray, seconds: float, *, trained: bool, note: str = ""
+    ) -> Outcome:
+        return Outcome(test, best_threshold(validation, self._labels), seconds, trained, note)
+
+    def _floor(self) -> Outcome:
+        validation, test = (overlap(self.splits.tables[name]) for name in ("validation", "test"))
+        return self._by_threshold(validation, test, 0.0, trained=False)
+
+    def _teacher_alone(self) -> Outcome:
+        validation, test = self._teacher_signals
+        return self._by_threshold(validation, test, self._seconds("teacher"), trained=False)
+
+    def _zero_shot(self) -> Outcome:
+        kept = self.shared / "zero_shot.npz"
+        if kept.is_file():
+            with np.load(kept) as stored:
+                read = dict(stored)
+        else:
+            self._run.reset()
+            read = self._run.read("zero_shot", vectors=False)
+            np.savez(kept, **read)  # type: ignore[arg-type]
+        return self._by_threshold(read["validation_log_odds"], read["test_log_odds"], 0.0, trained=False)
+
+    def _decoder(self, name: str, *pieces: str) -> Outcome:
+        read = self._read(name)
+        note = f"{self._long_epochs()} passes" if name == "fine_tuned_long" else ""
+        return self._by_threshold(
+            read["validation_log_odds"], read["test_log_odds"], self._seconds(*pieces), trained=True, note=note
+        )
+
+    def _encoder(self) -> Outcome:
+        read = self._read("flipped")
+        return self._by_threshold(
+            read["validation_similarity"],
+            read["test_similarity"],
+            self._seconds("teacher", "warm_up", "flipped"),
+            trained=True,
+        )
+
+    def _answer(self, name: str, sources: list[tuple[str, ...]], *pieces: str) -> Outcome:
+        read = self._read(name)
+        needed = {source for candidate in sources for source in candidate}
+        signals = {"decoder": (read["validation_log_odds"], read["test_log_odds"])}
+        if "encoder" in needed:
+            signals["encoder"] = (read["validation_similarity"], read["test_similarity"])
+        if "teacher" in needed:
+            signals["teacher"] = self._teacher_signals
+        answer = fit_answer(
+            {source: values[0] for source, values in signals.items()}, self._labels, sources, seed=self.config.seed
+        )
+        value = answer.probability({source: values[1] for source, values in signals.items()})
+        return Outcome(value, answer.threshold, self._seconds(*pieces), True, " + ".join(answer.sources))

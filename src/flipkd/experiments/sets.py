@@ -1,0 +1,93 @@
+"""The public pair sets of the main table, and the sample that is drawn of each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flipkd.data.reader import read_pairs
+from flipkd.data.table import PairTable
+from flipkd.errors import FlipkdError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """A pair set and how much of it is used."""
+
+    name: str
+    """The folder under the data folder, and the ``set`` of a cell."""
+    domain: str
+    """What the pairs are about, for the table."""
+    student: str
+    """The LLM."""
+    teacher: str
+    """The small encoder that is fine-tuned: `minilm`, or `characters`, which flipkd trains from nothing."""
+    directed: bool = False
+    """The order of a and b has a meaning."""
+    rows: tuple[int, int, int] = (1200, 400, 1000)
+    """At most this many pairs of train, validation and test."""
+
+
+_ENGLISH = ("smollm2-135m", "minilm")
+_CHINESE = ("gemma3-270m", "characters")
+
+PAIR_SETS = {
+    pair_set.name: pair_set
+    for pair_set in (
+        PairSet("mqp", "health, en", *_ENGLISH),
+        PairSet("rqe", "health, en", *_ENGLISH, directed=True),
+        PairSet("banking77", "finance, en", *_ENGLISH),
+        PairSet("mrpc", "news, en", *_ENGLISH),
+        PairSet("atec", "finance, zh", *_CHINESE),
+        PairSet("ths_faq", "finance FAQ, zh", *_CHINESE),
+        PairSet("covid_zh", "health, zh", *_CHINESE),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The pairs of one set that every method and seed sees."""
+
+    train: PairTable
+    validation: PairTable
+    test: PairTable
+    test_rows: np.ndarray
+    """(n,) int64: the rows of the test file, from 0, that were drawn."""
+    unlabelled: list[str]
+    """Further training texts, whose labels nobody reads; in no pair above."""
+
+
+def draw(pair_set: PairSet, data: Path, *, unlabelled: int = 0) -> Sample:
+    """Read a set and draw its sample, the same for every method and seed.
+
+    Args:
+        pair_set: Which.
+        data: The folder with a folder a set: ``<set>/{train,validation,test}.jsonl.gz``.
+        unlabelled: Further texts to draw from the rest of the training file.
+
+    Raises:
+        FlipkdError: If a file is missing or cannot be read.
+    """
+    drawn: dict[str, PairTable] = {}
+    rows: dict[str, np.ndarray] = {}
+    whole: dict[str, PairTable] = {}
+    for split, most in zip(SPLITS, pair_set.rows, strict=True):
+        file = data / pair_set.name / f"{split}.jsonl.gz"
+        if not file.is_file():
+            raise FlipkdError(
+                f"There is no {file}. flipkd does not ship this data set: docs/how-to/reproduce.md says where it "
+                "comes from and in which form it is read. Leave the set out with --only."
+            )
+        whole[split] = read_pairs(str(file))
+        rows[split] = np.sort(np.random.default_rng(0).permutation(len(whole[split]))[:most])
+        drawn[split] = whole[split].select(rows[split])
+    known = {text for table in drawn.values() for text in table.texts()}
+    known |= {text for split in ("validation", "test") for text in whole[split].texts()}
+    further = [text for text in whole["train"].texts() if text not in known]
+    chosen = np.sort(np.random.default_rng(0).permutation(len(further))[:unlabelled])
+    return Sample(
+        drawn["train"], drawn["validation"], drawn["test"], rows["test"], [further[number] for number in chosen]
+    )

@@ -1,0 +1,95 @@
+"""Every method of the table on tiny models, resumed and shared as in the real grid."""
+
+import json
+
+import numpy as np
+import pytest
+
+from flipkd.distill.config import DistillConfig
+from flipkd.distill.splits import Splits
+from flipkd.experiments.grid import METHODS
+from flipkd.experiments.methods import SetRun
+from flipkd.teacher.training import TeacherConfig
+from tiny import PROMPT, pairs, save_student, save_teacher
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("experiments")
+    student, teacher = save_student(folder / "student"), save_teacher(folder)
+    splits = Splits(pairs(40), pairs(30, seed=7), pairs(30, seed=8), [])
+
+    def run(name="run", seed=0):
+        config = DistillConfig(
+            train="toy",
+            output=str(folder / name),
+            teacher=teacher,
+            student=student,
+            teacher_training=TeacherConfig(epochs=1, batch_size=8),
+            adapt_layers=2,
+            lora_rank=4,
+            lora_alpha=8,
+            prompt=PROMPT,
+            label_words=(" no", " yes"),
+            max_text_tokens=20,
+            warmup_epochs=1,
+            epochs=1,
+            batch_pairs=8,
+            seed=seed,
+        )
+        shared = folder / "shared"
+        shared.mkdir(exist_ok=True)
+        return SetRun(config, splits, shared, "cpu", folder / "cache")
+
+    run.folder = folder
+    return run
+
+
+@pytest.fixture(scope="module")
+def outcomes(make):
+    run = make()
+    return {method: run.methods[method]() for method in METHODS}
+
+
+def test_every_method_says_something_of_every_test_pair(outcomes):
+    for outcome in outcomes.values():
+        assert outcome.value.shape == (30,)
+        assert np.isfinite(outcome.value).all()
+        assert np.isfinite(outcome.threshold)
+
+
+def test_trainings_end_in_different_students(outcomes):
+    decoders = ("zero_shot", "fine_tuned", "fine_tuned_long", "flipped_decoder", "paper_decoder")
+    values = [tuple(outcomes[method].value) for method in decoders]
+    assert len(set(values)) == len(decoders)
+
+
+def test_what_a_method_costs_is_all_training_behind_it(outcomes):
+    assert outcomes["floor"].seconds == outcomes["zero_shot"].seconds == 0
+    assert outcomes["flipped_decoder"].seconds > outcomes["teacher"].seconds > 0
+    assert outcomes["fine_tuned_teacher"].seconds == pytest.approx(
+        outcomes["fine_tuned_long"].seconds + outcomes["teacher"].seconds
+    )
+
+
+def test_the_long_baseline_gets_the_minutes_of_flipping(make, outcomes):
+    seconds = json.loads((make.folder / "run.work" / "seconds.json").read_text())
+    passes = json.loads((make.folder / "run.work" / "long_epochs.json").read_text())
+    flipping = sum(seconds[piece] for piece in ("teacher", "warm_up", "flipped"))
+    assert passes == pytest.approx(max(1.0, flipping / seconds["fine_tuned"]), abs=0.06)
+    assert outcomes["fine_tuned_long"].note == f"{passes} passes"
+
+
+def test_a_second_start_trains_nothing_again(make, outcomes, monkeypatch):
+    again = make()
+    monkeypatch.setattr(
+        "flipkd.training.stage.StageTrainer.run", lambda self: pytest.fail(f"{self.stage} was trained again")
+    )
+    for method in METHODS:
+        assert np.allclose(again.methods[method]().value, outcomes[method].value)
+
+
+def test_the_untrained_student_is_read_once_for_all_seeds(make, outcomes, monkeypatch):
+    other = make("other", seed=1)
+    monkeypatch.setattr("flipkd.distill.student.Reader", lambda *_, **__: pytest.fail("it was read again"))
+    assert np.array_equal(other.methods["zero_shot"]().value, outcomes["zero_shot"].value)
