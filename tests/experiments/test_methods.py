@@ -1,14 +1,16 @@
 """Every method of the table on tiny models, resumed and shared as in the real grid."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
 from flipkd.experiments.grid import METHODS
-from flipkd.experiments.methods import SetRun
+from flipkd.experiments.methods import PAPER, SetRun
 from flipkd.teacher.training import TeacherConfig
 from tiny import PROMPT, pairs, save_student, save_teacher
 
@@ -93,3 +95,8 @@ def test_the_untrained_student_is_read_once_for_all_seeds(make, outcomes, monkey
     other = make("other", seed=1)
     monkeypatch.setattr("flipkd.distill.student.Reader", lambda *_, **__: pytest.fail("it was read again"))
     assert np.array_equal(other.methods["zero_shot"]().value, outcomes["zero_shot"].value)
+
+
+def test_the_paper_row_has_the_settings_of_its_file():
+    file = Path(__file__).parents[2] / "configs" / "paper.yaml"
+    assert yaml.safe_load(file.read_text()) == PAPER

@@ -140,3 +140,17 @@ def test_fitted_is_known_by_its_record(fitted, bi):
     assert training.is_fitted(str(fitted()))
     assert not training.is_fitted(str(bi))
     assert not training.is_fitted("minilm")
+
+
+def test_soft_labels_are_calibrated_on_pairs_the_teacher_did_not_see(fitted, read, make_pairs):
+    folder = fitted()
+    _, signal, _ = read(folder)
+    pairs, fold = make_pairs(24), np.asarray(read_record(folder).fold)
+    for number in range(2):
+        own = fold == number
+        probability = signal.probability(signal.pair_similarity[own], np.full(own.sum(), number))
+        # A logistic model with an offset gives the share of matches among the pairs it is fitted on.
+        assert probability.mean() == pytest.approx(pairs.label[own].mean(), abs=0.01)
+    chief, held_out = load(folder / "all"), make_pairs(20, seed=50)
+    probability = signal.probability(chief.similarity(held_out.text_a, held_out.text_b), np.full(20, 2))
+    assert probability.mean() == pytest.approx(held_out.label.mean(), abs=0.01)

@@ -9,6 +9,7 @@ from flipkd.teacher.signal import TeacherSignal
 from flipkd.training.batches import GroupedBatches, KnownLabels, PairCollator, TextCollator, neighbour_groups
 from tiny import pairs, student
 
+CALIBRATION = np.array([[5.0, -2.0]])
 sizes = st.integers(1, 120).flatmap(
     lambda n: st.tuples(
         st.lists(st.integers(1, 60), min_size=n, max_size=n), st.lists(st.integers(0, 2), min_size=n, max_size=n)
@@ -80,7 +81,9 @@ def parts(mask_pairs=False):
     vectors = np.random.default_rng(0).normal(size=(len(encoded.ids), 5)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     similarity = (vectors[encoded.a] * vectors[encoded.b]).sum(axis=1)
-    signal = TeacherSignal(table.texts(), vectors, np.zeros(len(vectors), dtype=np.int64), similarity, mask_pairs)
+    signal = TeacherSignal(
+        table.texts(), vectors, np.zeros(len(vectors), dtype=np.int64), similarity, mask_pairs, CALIBRATION
+    )
     return made, table, encoded, signal
 
 

@@ -36,6 +36,7 @@ def signal_of(table, further=0, **options):
         "geometry": np.zeros(count, dtype=np.int64),
         "pair_similarity": (vectors[a] * vectors[b]).sum(axis=1),
         "mask_pairs": False,
+        "calibration": np.array([[5.0, -2.0]]),
     }
     return TeacherSignal(**(fields | options))
 
@@ -91,18 +92,21 @@ class StopAt(TrainerCallback):
 
 
 def test_the_joint_loss_falls_and_every_term_and_norm_is_logged(tmp_path):
-    log = joint(tmp_path, arguments_=arguments(tmp_path, FlipConfig(logging_steps=1), epochs=6)).run()
+    config = FlipConfig(batch_pairs=8, logging_steps=1, mined_pairs=0)
+    log = joint(tmp_path, config=config, arguments_=arguments(tmp_path, config, epochs=6)).run()
     steps = [record for record in log if "loss" in record]
     assert steps[-1]["loss"] < steps[0]["loss"]
-    for name in ("ce", "mcl", "distillation"):
+    for name in ("ce", "soft", "mcl", "distillation"):
         assert all(np.isfinite(record[name]) for record in steps)
         assert all(record[f"{name}_grad_norm"] > 0 for record in steps)
     assert {"mcl_inter", "mcl_intra", "kl", "squared"} <= steps[0].keys()
-    assert steps[0]["loss"] == pytest.approx(steps[0]["ce"] + steps[0]["mcl"] + steps[0]["distillation"], rel=1e-5)
+    assert steps[0]["loss"] == pytest.approx(
+        sum(steps[0][name] for name in ("ce", "soft", "mcl", "distillation")), rel=1e-5
+    )
 
 
 def test_matrix_sets_compare_every_a_with_every_b(tmp_path):
-    config = FlipConfig(batch_pairs=8, logging_steps=1, sets="matrix", mcl_weight=1.0, directed=True)
+    config = FlipConfig(batch_pairs=8, logging_steps=1, sets="matrix", mined_pairs=0)
     trainer = joint(tmp_path, config=config)
     batch = next(iter(trainer.get_train_dataloader()))
     similarity, teacher, positive, negative = trainer._compared(None, None, vectors_of(trainer, batch), batch)
@@ -116,7 +120,21 @@ def test_matrix_sets_compare_every_a_with_every_b(tmp_path):
 
 def test_matrix_sets_need_a_teacher_of_texts(tmp_path):
     with pytest.raises(FlipkdError, match="cross-encoder"):
-        joint(tmp_path, config=FlipConfig(sets="matrix"), signal=signal_of(pairs(40), vectors=None))
+        joint(tmp_path, config=FlipConfig(sets="matrix", mined_pairs=0), signal=signal_of(pairs(40), vectors=None))
+
+
+def test_mined_pairs_are_learnt_from_by_the_teachers_probability_alone(tmp_path):
+    trainer = joint(tmp_path, config=FlipConfig(batch_pairs=8, mined_pairs=0.5))
+    batches = list(trainer.get_train_dataloader())
+    labels = torch.cat([batch["label"] for batch in batches])
+    assert (labels == -1).sum() == 20
+    assert (labels >= 0).sum() == 40
+    batch = next(batch for batch in batches if (batch["label"] == -1).any())
+    made = trainer.terms(trainer.model, batch)
+    changed = {**batch, "soft": torch.where(batch["label"] == -1, 1 - batch["soft"], batch["soft"])}
+    other = trainer.terms(trainer.model, changed)
+    assert other.weighted["ce"] == made.weighted["ce"]
+    assert other.weighted["soft"] != made.weighted["soft"]
 
 
 def test_only_the_adapter_is_trained(tmp_path):

@@ -190,11 +190,13 @@ class StudentRun:
             pairs=self.splits.train,
             signal=signal,
             thresholds=thresholds,
+            unlabelled=self.splits.unlabelled,
             validation=self.splits.validation,
             callbacks=None if patience is None else [EarlyStoppingCallback(patience)],
         )
 
     def arguments(self, folder: str, epochs: float, learning_rate: float, *, evaluate: bool) -> Any:
+        """The Trainer's arguments for one stage of this run; `training_arguments` says more."""
         return training_arguments(
             self.config,
             folder,

@@ -32,6 +32,7 @@ def label_signal(pairs: PairTable) -> TeacherSignal:
         geometry=np.zeros(len(texts), dtype=np.int64),
         pair_similarity=np.where(pairs.require_labels() == 1, 1, -1).astype(np.float32),
         mask_pairs=False,
+        calibration=np.array([[1.0, 0.0]]),
     )
 
 

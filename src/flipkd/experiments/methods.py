@@ -20,6 +20,8 @@ from flipkd.experiments.floor import overlap
 from flipkd.experiments.labels import LIMITS, LabelWarmupTrainer, label_signal
 from flipkd.student.model import Student
 
+PAPER = {"warmup_epochs": 0.0, "sets": "matrix", "soft_weight": 0.0, "mined_pairs": 0.0}
+"""The settings of ``paper_decoder``: those of configs/paper.yaml, to which a test holds them."""
 SOURCES = [("decoder",), ("encoder",), ("decoder", "encoder")]
 """What an answer of one model may be made of."""
 WITH_TEACHER = [("decoder", "teacher"), ("decoder", "encoder", "teacher")]
@@ -115,12 +117,14 @@ class SetRun:
     def _stages(self) -> dict[str, Callable[[], object]]:
         """How the adapter of each piece of work comes about; each leaves it in the student."""
         run = self._run
-        paper = StudentRun(
-            self.student, replace(self.config, warmup_epochs=0, sets="matrix"), self.splits, self.work, self.device
-        )
+        paper = StudentRun(self.student, replace(self.config, **PAPER), self.splits, self.work, self.device)
         # Nothing to distil: a squared error against labels as cosines would push matches apart that differ.
         labels = StudentRun(
-            self.student, replace(self.config, distillation_weight=0.0), self.splits, self.work, self.device
+            self.student,
+            replace(self.config, distillation_weight=0.0, soft_weight=0.0, mined_pairs=0.0),
+            self.splits,
+            self.work,
+            self.device,
         )
 
         def flipped() -> None:

@@ -30,11 +30,29 @@ class TeacherSignal:
     """(pairs,) float32 in [-1, 1]: T of each training pair."""
     mask_pairs: bool
     """True after a leak: the labelled pairs' own entries are left out of the distillation."""
+    calibration: NDArray[np.float64]
+    """(geometries, 2) float64: slope and offset that turn a similarity into the log-odds of a match, each fitted on
+    pairs which that geometry's teacher did not see."""
 
     @cached_property
     def row_of(self) -> dict[str, int]:
         """The row of each text."""
         return {text: row for row, text in enumerate(self.texts)}
+
+    def probability(self, similarity: NDArray[np.float32], geometry: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The teacher's calibrated probability of a match: its soft label.
+
+        Args:
+            similarity: (n,) cosines.
+            geometry: (n,) the geometry each is of.
+
+        Returns:
+            (n,) float32.
+        """
+        from scipy.special import expit
+
+        slope, offset = self.calibration[geometry].T
+        return np.asarray(expit(slope * similarity + offset), dtype=np.float32)
 
 
 def training_signal(
@@ -80,6 +98,8 @@ def training_signal(
         members.append((chief, np.zeros(0, dtype=np.int64), texts[len(pairs.texts()) :]))
 
     vectors: NDArray[np.float32] | None = None
+    calibration = np.empty((len(members), 2))
+    on_validation = chief.similarity(validation.text_a, validation.text_b)
     similarity = np.empty(len(pairs), dtype=np.float32)
     for number, (member, rows, own) in enumerate(members):
         at = [row[text] for text in own]
@@ -87,6 +107,7 @@ def training_signal(
         sub = pairs.select(rows)
         if member.kind == "cross":
             similarity[rows] = member.similarity(sub.text_a, sub.text_b)
+            calibration[number] = _calibrate(similarity[rows], sub, on_validation, validation, chief=member is chief)
             continue
         found = member.vectors(own)
         if vectors is None:
@@ -94,15 +115,33 @@ def training_signal(
         vectors[at] = found
         a, b = (np.asarray([row[text] for text in side], dtype=np.int64) for side in (sub.text_a, sub.text_b))
         similarity[rows] = cosines(vectors, a, b)
+        calibration[number] = _calibrate(similarity[rows], sub, on_validation, validation, chief=member is chief)
 
     report = check_leak(
         pairs,
         similarity,
         validation,
-        chief.similarity(validation.text_a, validation.text_b),
+        on_validation,
         out_of_fold=record is not None,
     )
-    return chief, TeacherSignal(texts, vectors, geometry, similarity, report.leaks), report
+    return chief, TeacherSignal(texts, vectors, geometry, similarity, report.leaks, calibration), report
+
+
+def _calibrate(
+    own: NDArray[np.float32],
+    judged: PairTable,
+    on_validation: NDArray[np.float32],
+    validation: PairTable,
+    *,
+    chief: bool,
+) -> tuple[float, float]:
+    """Slope and offset of a logistic model, on validation for the teacher of all pairs, else on the fold it judges."""
+    from sklearn.linear_model import LogisticRegression
+
+    similarity, table = (on_validation, validation) if chief else (own, judged)
+    # Hardly any penalty: one feature, whose unit is a cosine.
+    model = LogisticRegression(C=1e4).fit(similarity[:, None], table.require_labels())
+    return float(model.coef_[0, 0]), float(model.intercept_[0])
 
 
 def _record_for(teacher: str, pairs: PairTable) -> FitRecord | None:

@@ -165,10 +165,11 @@ class KnownLabels:
 class PairCollator(_Collator):
     """Joint batches. Items 0 to n-1 are the pairs, n to 2n-1 the same pairs swapped.
 
-    A batch is a dict: ``packed``, the student's batch of the distinct texts and the pairs; ``label`` (N,) float32;
-    ``rows`` (N,) int64 row numbers; and with a signal ``left`` and ``right`` (N,) the pairs' places among the
-    distinct texts, ``pair_teacher`` (N,) T_ii, ``teacher`` and ``keep`` (M, M), and with known labels ``known``
-    (N, N), those of every left text with every right one.
+    A batch is a dict: ``packed``, the student's batch of the distinct texts and the pairs; ``label`` (N,) float32,
+    -1 for a pair without one; ``rows`` (N,) int64 row numbers; and with a signal ``left`` and ``right`` (N,) the
+    pairs' places among the distinct texts, ``pair_teacher`` (N,) T_ii, ``soft`` (N,) the teacher's probability of a
+    match, ``teacher`` and ``keep`` (M, M), and with known labels ``known`` (N, N), those of every left text with every
+    right one.
     """
 
     def __init__(
@@ -208,10 +209,12 @@ class PairCollator(_Collator):
             return batch
         if self.known is not None:
             batch["known"] = self.known.matrix([x for x, _ in ends], [y for _, y in ends], self.label[rows])
+        similarity = self.signal.pair_similarity[rows]
         return batch | {
             "left": torch.tensor(left),
             "right": torch.tensor(right),
-            "pair_teacher": torch.from_numpy(self.signal.pair_similarity[rows]),
+            "pair_teacher": torch.from_numpy(similarity),
+            "soft": torch.from_numpy(self.signal.probability(similarity, self.signal.geometry[a[rows]])),
             **self._teacher(self.signal, distinct, left, right),
         }
 

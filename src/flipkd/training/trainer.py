@@ -21,6 +21,7 @@ from flipkd.teacher.signal import TeacherSignal
 from flipkd.teacher.thresholds import DualThresholds, random_ceiling
 from flipkd.training.batches import GroupedBatches, KnownLabels, PairCollator, TextCollator, neighbour_groups
 from flipkd.training.config import FlipConfig
+from flipkd.training.mined import with_mined
 from flipkd.training.stage import StageTrainer, Terms
 
 
@@ -82,7 +83,7 @@ class WarmupTrainer(StageTrainer):
 
 
 class FlipTrainer(StageTrainer):
-    """Stage 2: L_CE + lambda_m L_MCL + lambda_d L_dist; without a signal, plain fine-tuning by L_CE alone.
+    """Stage 2: L_CE + lambda_s L_soft + lambda_m L_MCL + lambda_d L_dist; plain fine-tuning by L_CE without a signal.
 
     Args:
         student: The student.
@@ -91,6 +92,7 @@ class FlipTrainer(StageTrainer):
         pairs: Labelled training pairs.
         signal: What the teacher says of them; `None` trains the labels alone.
         thresholds: The dual thresholds; needed with a signal.
+        unlabelled: The further texts behind the pairs' in the signal, if any; pairs are mined among them too.
         validation: Labelled pairs on which `evaluate` measures, for early stopping.
         kwargs: Further arguments of the Trainer, such as callbacks.
     """
@@ -107,6 +109,7 @@ class FlipTrainer(StageTrainer):
         pairs: PairTable,
         signal: TeacherSignal | None = None,
         thresholds: DualThresholds | None = None,
+        unlabelled: list[str] | None = None,
         validation: PairTable | None = None,
         **kwargs: Any,
     ) -> None:
@@ -116,10 +119,14 @@ class FlipTrainer(StageTrainer):
             assert thresholds is not None, "the teacher's similarities are read through its dual thresholds"
         encoded = EncodedPairs.of(student, pairs.text_a, pairs.text_b)
         label = pairs.require_labels()
+        group = np.zeros(len(label), dtype=np.int64)
+        if signal is not None:
+            encoded, label, signal = with_mined(student, encoded, label, signal, config, unlabelled or [])
+            group = signal.geometry[encoded.a]
         sizes = np.array([len(ids) for ids in encoded.ids])
         batches = GroupedBatches(
             sizes[encoded.a] + sizes[encoded.b],
-            np.zeros(len(label), dtype=np.int64) if signal is None else signal.geometry[encoded.a],
+            group,
             config.batch_pairs,
             config.seed,
             family=encoded.a,
@@ -150,9 +157,12 @@ class FlipTrainer(StageTrainer):
         """Each term, weighted; MCL and the distillation read the vectors of the same forward."""
         label = batch["label"]
         log_odds, vectors = model(batch["packed"])
-        ce = label_cross_entropy(log_odds, label)
+        labelled = label >= 0
+        # Over all pairs of the batch, so that a labelled pair weighs the same in every batch.
+        ce = label_cross_entropy(log_odds[labelled], label[labelled]) * labelled.float().mean()
         if not self._uses_signal:
             return Terms({"ce": ce}, {})
+        soft = label_cross_entropy(log_odds, batch["soft"])
         similarity = (vectors[batch["left"]] * vectors[batch["right"]]).sum(dim=1)
         teacher = batch["pair_teacher"]
         zones = mcl(
@@ -174,6 +184,7 @@ class FlipTrainer(StageTrainer):
         return Terms(
             {
                 "ce": ce,
+                "soft": self.config.soft_weight * soft,
                 "mcl": self.config.mcl_weight * (zones.inter + self.config.intra_weight * zones.intra),
                 **distilled.weighted,
             },
