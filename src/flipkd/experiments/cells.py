@@ -44,6 +44,8 @@ class Cell:
     """Test pairs."""
     trainable: float
     """Share of the student's parameters that is trained; 0 where there is no training of it."""
+    sample: str
+    """Names the pairs of train, validation and test: see `Sample.digest`."""
     commit: str
     """The commit of flipkd."""
     versions: dict[str, str]

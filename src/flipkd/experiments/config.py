@@ -1,6 +1,6 @@
 """The settings of `flipkd reproduce`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from flipkd.errors import FlipkdError
 from flipkd.experiments.sets import PAIR_SETS
@@ -10,10 +10,10 @@ from flipkd.experiments.sets import PAIR_SETS
 class ReproduceConfig:
     """Run the experiments behind the tables of results/, cell by cell, and write the report."""
 
-    data: str = field(default="", metadata={"first_word": True})
+    data: str = "data"
     """The folder with the public data sets, one folder a set (docs/how-to/reproduce.md)."""
-    only: list[str] = field(default_factory=lambda: list(PAIR_SETS))
-    """Run these sets alone."""
+    only: str = ""
+    """Run these sets alone, separated by commas; by default all."""
     seeds: int = 3
     """Run the seeds 0, 1, ... up to this many."""
     results: str = "results"
@@ -28,10 +28,13 @@ class ReproduceConfig:
     """Run nothing: write the report from the cells that are there."""
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.only) - set(PAIR_SETS))
+        unknown = sorted(set(self.sets) - set(PAIR_SETS))
         if unknown:
             raise FlipkdError(f"There is no set {', '.join(unknown)}; --only takes {', '.join(PAIR_SETS)}.")
-        if not self.data and not self.report_only:
-            raise FlipkdError("Name the folder with the data sets: flipkd reproduce FOLDER.")
         if self.seeds < 1:
             raise FlipkdError("--seeds must be at least 1.")
+
+    @property
+    def sets(self) -> list[str]:
+        """The names of the sets to run."""
+        return [name.strip() for name in self.only.split(",")] if self.only else list(PAIR_SETS)

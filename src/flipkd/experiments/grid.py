@@ -53,7 +53,7 @@ def run_grid(config: ReproduceConfig) -> None:
         FlipkdError: If a data set is missing, or a training fails.
     """
     results = Path(config.results)
-    wanted = [Key(name, seed, method) for seed in range(config.seeds) for name in config.only for method in METHODS]
+    wanted = [Key(name, seed, method) for seed in range(config.seeds) for name in config.sets for method in METHODS]
     done = {Key(cell.set, cell.seed, cell.method) for cell in read_cells(results)}
     missing = [key for key in wanted if key not in done]
     announce("cells", f"{len(missing)} of {len(wanted)} to run", f"the others are in {results}")
@@ -106,6 +106,7 @@ def _keep(results: Path, key: Key, sample: Sample, run: SetRun, outcome: Outcome
         seconds=outcome.seconds,
         rows=found.n,
         trainable=run.trainable if outcome.trained else 0.0,
+        sample=sample.digest,
         commit=commit(),
         versions=versions(),
         note=outcome.note,

@@ -1,4 +1,4 @@
-"""The decoder's loss: cross-entropy over the two label words (docs/method.md sections 2 and 5, L_CE)."""
+"""The decoder's loss: cross-entropy over the two label words (docs/method.md sections 2 and 5, L_CE and L_soft)."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,7 +15,7 @@ def label_cross_entropy(log_odds: Tensor, label: Tensor) -> Tensor:
 
     Args:
         log_odds: (N,), any float dtype.
-        label: (N,), 0 or 1, any dtype.
+        label: (N,), 0 or 1, or a teacher's probability of a match between them; any dtype.
 
     Returns:
         Scalar, float32, in nats; exactly 0 with zero gradient if N = 0.

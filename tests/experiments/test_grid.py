@@ -1,0 +1,91 @@
+"""The grid on a stand-in for the trainings: which cells run, in which order, and what is kept when one fails."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from flipkd.errors import FlipkdError
+from flipkd.experiments import grid
+from flipkd.experiments.cells import read_cells, read_predictions
+from flipkd.experiments.config import ReproduceConfig
+from flipkd.experiments.methods import Outcome
+from flipkd.experiments.sets import PairSet
+
+SETS = {name: PairSet(name, "none", "student", "teacher", rows=(10, 8, 12)) for name in ("one", "two")}
+
+
+class FakeRun:
+    """Says the row number of each test pair, and notes what it was asked."""
+
+    trainable = 0.03
+    asked = []
+
+    def __init__(self, name, seed):
+        self.methods = {method: lambda method=method: self._say(name, seed, method) for method in grid.METHODS}
+
+    def _say(self, name, seed, method):
+        self.asked.append((name, seed, method))
+        if method == "paper_decoder" and name == "two":
+            raise FlipkdError("the loss is not finite")
+        return Outcome(np.arange(12.0), 6.0, 1.5, method != "floor", "a note")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    for name in SETS:
+        (tmp_path / name).mkdir()
+        for split in ("train", "validation", "test"):
+            rows = [{"text_a": f"{split} {i}", "text_b": f"b {i}", "label": i % 2} for i in range(15)]
+            with gzip.open(tmp_path / name / f"{split}.jsonl.gz", "wt", encoding="utf-8") as file:
+                file.write("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setattr(grid, "PAIR_SETS", SETS)
+    monkeypatch.setattr("flipkd.experiments.config.PAIR_SETS", SETS)
+    monkeypatch.setattr(grid, "_set_run", lambda config, pair_set, sample, seed: FakeRun(pair_set.name, seed))
+    monkeypatch.setattr(FakeRun, "asked", [])
+
+    def go(**options):
+        options = {"seeds": 2, "only": "one"} | options
+        settings = ReproduceConfig(data=str(tmp_path), results=str(tmp_path / "results"), **options)
+        grid.run_grid(settings)
+
+    go.results = tmp_path / "results"
+    return go
+
+
+def test_every_cell_is_run_once_the_first_seed_of_all_sets_first(run):
+    with pytest.raises(FlipkdError, match="not finite"):
+        run(only="one,two")
+    pairs = list(dict.fromkeys((name, seed) for name, seed, _ in FakeRun.asked))
+    assert pairs == [("one", 0), ("two", 0)]
+
+
+def test_a_second_start_runs_what_is_missing_alone(run):
+    run(seeds=1)
+    FakeRun.asked.clear()
+    run(seeds=2)
+    assert {(name, seed) for name, seed, _ in FakeRun.asked} == {("one", 1)}
+    assert len(read_cells(run.results)) == 2 * len(grid.METHODS)
+
+
+def test_what_was_done_before_a_failure_is_kept(run):
+    with pytest.raises(FlipkdError):
+        run(only="two", seeds=1)
+    done = [cell.method for cell in read_cells(run.results)]
+    assert done == list(grid.METHODS[: grid.METHODS.index("paper_decoder")])
+
+
+def test_a_cell_is_measured_from_its_predictions(run):
+    run(seeds=1)
+    cell = next(cell for cell in read_cells(run.results) if cell.method == "fine_tuned")
+    said = read_predictions(run.results, "one", "fine_tuned", 0)
+    assert (cell.rows, cell.pairs, cell.trainable, cell.note) == (12, 10, 0.03, "a note")
+    assert cell.accuracy == pytest.approx((said["match"] == (said["label"] == 1)).mean())
+    assert len(set(said["row"].tolist())) == 12
+    assert next(cell for cell in read_cells(run.results) if cell.method == "floor").trainable == 0
+
+
+def test_an_unknown_set_is_refused_with_those_there_are():
+    with pytest.raises(FlipkdError, match=r"no set mpq.*mqp"):
+        ReproduceConfig(only="mpq")

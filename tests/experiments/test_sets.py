@@ -1,0 +1,47 @@
+import gzip
+import json
+
+import pytest
+
+from flipkd.errors import FlipkdError
+from flipkd.experiments.sets import PairSet, draw
+
+TOY = PairSet("toy", "none", "student", "teacher", rows=(6, 4, 3))
+
+
+@pytest.fixture
+def data(tmp_path):
+    (tmp_path / "toy").mkdir()
+    for split, count in {"train": 20, "validation": 10, "test": 3}.items():
+        rows = [{"text_a": f"{split} {i}", "text_b": f"{split} b {i}", "label": i % 2} for i in range(count)]
+        with gzip.open(tmp_path / "toy" / f"{split}.jsonl.gz", "wt", encoding="utf-8") as file:
+            file.write("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+def test_the_sample_is_the_same_every_time_and_knows_its_rows(data):
+    first, second = draw(TOY, data), draw(TOY, data)
+    assert [len(first.train), len(first.validation), len(first.test)] == [6, 4, 3]
+    assert first.digest == second.digest
+    assert [first.test.text_a[i] for i in range(3)] == [f"test {row}" for row in first.test_rows]
+
+
+def test_another_label_is_another_sample(data):
+    before = draw(TOY, data).digest
+    file = data / "toy" / "test.jsonl.gz"
+    written = gzip.decompress(file.read_bytes())
+    file.write_bytes(gzip.compress(written.replace(b'"label": 1', b'"label": 0')))
+    assert draw(TOY, data).digest != before
+
+
+def test_further_texts_are_in_no_pair_of_the_sample(data):
+    sample = draw(TOY, data, unlabelled=5)
+    known = {text for table in (sample.train, sample.validation, sample.test) for text in table.texts()}
+    assert len(set(sample.unlabelled)) == 5
+    assert not known & set(sample.unlabelled)
+    assert all(text.startswith("train") for text in sample.unlabelled)
+
+
+def test_a_missing_set_names_its_file_and_the_way_out(tmp_path):
+    with pytest.raises(FlipkdError, match=r"toy/train\.jsonl\.gz.*--only"):
+        draw(TOY, tmp_path)
