@@ -20,7 +20,6 @@ class FakeRun:
     """Says the row number of each test pair, and notes what it was asked."""
 
     trainable = 0.03
-    asked = []
 
     def __init__(self, name, seed):
         self.methods = {method: lambda method=method: self._say(name, seed, method) for method in grid.METHODS}
@@ -43,7 +42,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(grid, "PAIR_SETS", SETS)
     monkeypatch.setattr("flipkd.experiments.config.PAIR_SETS", SETS)
     monkeypatch.setattr(grid, "_set_run", lambda config, pair_set, sample, seed: FakeRun(pair_set.name, seed))
-    monkeypatch.setattr(FakeRun, "asked", [])
+    FakeRun.asked = []
 
     def go(**options):
         options = {"seeds": 2, "only": "one"} | options

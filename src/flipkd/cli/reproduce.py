@@ -10,10 +10,13 @@ def run(options: Options) -> None:
     from pathlib import Path
 
     from flipkd.console import announce
+    from flipkd.experiments.cells import read_cells
     from flipkd.experiments.grid import run_grid
-    from flipkd.experiments.report import write_report
+    from flipkd.experiments.report import update_file, write_report
 
     if not options.report_only:
         run_grid(options)
     report = write_report(Path(options.results))
+    if options.readme is not None:
+        update_file(Path(options.readme), read_cells(Path(options.results)))
     announce("report", report, "written from the cells and predictions beside it")

@@ -24,6 +24,8 @@ class ReproduceConfig:
     """Where to compute, such as cuda or cpu; by default a GPU where there is one."""
     cache_dir: str = "~/.cache/flipkd"
     """Teacher vectors and converted students are kept here."""
+    readme: str | None = None
+    """Also put the summary table into this Markdown file, between <!-- results: begin --> and <!-- results: end -->."""
     report_only: bool = False
     """Run nothing: write the report from the cells that are there."""
 

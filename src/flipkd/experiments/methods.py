@@ -20,7 +20,7 @@ from flipkd.experiments.floor import overlap
 from flipkd.experiments.labels import LIMITS, LabelWarmupTrainer, label_signal
 from flipkd.student.model import Student
 
-PAPER = {"warmup_epochs": 0.0, "sets": "matrix", "soft_weight": 0.0, "mined_pairs": 0.0}
+PAPER: dict[str, Any] = {"warmup_epochs": 0.0, "sets": "matrix", "soft_weight": 0.0, "mined_pairs": 0.0}
 """The settings of ``paper_decoder``: those of configs/paper.yaml, to which a test holds them."""
 SOURCES = [("decoder",), ("encoder",), ("decoder", "encoder")]
 """What an answer of one model may be made of."""
@@ -110,8 +110,11 @@ class SetRun:
     @cached_property
     def _teacher_signals(self) -> tuple[np.ndarray, np.ndarray]:
         teacher = self._taught[0]
-        validation, test = (self.splits.tables[name] for name in ("validation", "test"))
-        return tuple(teacher.similarity(t.text_a, t.text_b).astype(np.float64) for t in (validation, test))  # type: ignore[return-value]
+        validation, test = (
+            teacher.similarity(table.text_a, table.text_b).astype(np.float64)
+            for table in (self.splits.validation, self.splits.tables["test"])
+        )
+        return validation, test
 
     @cached_property
     def _stages(self) -> dict[str, Callable[[], object]]:

@@ -1,0 +1,168 @@
+"""The report of `flipkd reproduce`: everything in it is computed from the cells and their predictions.
+
+Losses are shown like wins, and what is not there yet as a dash.
+"""
+
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from flipkd.console import announce
+from flipkd.errors import FlipkdError
+from flipkd.experiments.cells import Cell
+from flipkd.experiments.comparisons import SetResults, by_set, over_seeds, read_results
+from flipkd.experiments.intervals import LEVEL, REPLICATES
+from flipkd.experiments.marks import Condition, marks
+from flipkd.experiments.sections import DASH, code, listed, set_section, table
+from flipkd.experiments.sets import PAIR_SETS
+
+REPORT = "report.md"
+PICTURE = "f1.png"
+BEGIN = "<!-- results: begin -->"
+END = "<!-- results: end -->"
+
+SUMMARY = (
+    "flipped_decoder",
+    "flipped_answer",
+    "fine_tuned_long",
+    "teacher",
+    "flipped_teacher",
+    "fine_tuned_teacher",
+)
+"""The methods of the short table."""
+
+
+def write_report(results: Path) -> Path:
+    """Write ``report.md`` and the picture ``f1.png`` of a results folder.
+
+    Args:
+        results: The folder, with any of the sets, methods and seeds.
+
+    Returns:
+        The report.
+
+    Raises:
+        FlipkdError: If a cell or its predictions cannot be read, or cells of a set cannot be paired.
+    """
+    found = read_results(results)
+    parts = [_heading(found), *_picture(results, found), "## Summary", _mean_table(found), _marks(found)]
+    parts += [set_section(each) for each in found]
+    file = results / REPORT
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return file
+
+
+def summary_table(cells: Iterable[Cell]) -> str:
+    """F1 and AP, means over seeds, of the methods that matter most: a row a set, Markdown without a last newline."""
+    sorted_in = by_set(cells)
+    names = [*PAIR_SETS, *(name for name in sorted_in if name not in PAIR_SETS)]
+    rows = []
+    for name in names:
+        of_set = sorted_in.get(name, {})
+        means = [[over_seeds(of_set, method, figure) for figure in ("f1", "ap")] for method in SUMMARY]
+        rows.append([name, *(" / ".join(f"{mean[0]:.3f}" if mean else DASH for mean in pair) for pair in means)])
+    return table(["F1 / AP", *map(code, SUMMARY)], rows)
+
+
+def update_between(text: str, begin: str, end: str, new: str) -> str:
+    """Put something new between two markers, in the place of what is there.
+
+    Args:
+        text: The whole text.
+        begin: The first marker; kept.
+        end: The last marker; kept.
+        new: What is to stand between them, on lines of its own.
+
+    Raises:
+        FlipkdError: If the markers are not there, once each and in this order.
+    """
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found_begin and found_end) or text.count(begin) > 1 or text.count(end) > 1:
+        raise FlipkdError(f"The text must hold the markers {begin} and {end} once each and in this order; add them.")
+    return f"{before}{begin}\n{new.strip()}\n{end}{after}"
+
+
+def update_file(file: Path, cells: Iterable[Cell]) -> None:
+    """Put the summary table between ``<!-- results: begin -->`` and ``<!-- results: end -->`` of a Markdown file.
+
+    Raises:
+        FlipkdError: If the file does not hold the markers.
+    """
+    text = file.read_text(encoding="utf-8")
+    try:
+        updated = update_between(text, BEGIN, END, summary_table(cells))
+    except FlipkdError as error:
+        raise FlipkdError(f"{file}: {error}") from error
+    file.write_text(updated, encoding="utf-8")
+
+
+def _heading(found: Sequence[SetResults]) -> str:
+    cells = [cell for each in found for cell in each.every]
+    libraries = sorted({(name, version) for cell in cells for name, version in cell.versions.items()})
+    rows = []
+    for each in found:
+        known = PAIR_SETS.get(each.name)
+        about = (known.domain, known.student, known.teacher) if known else (DASH,) * 3
+        pairs = listed(sorted({cell.pairs for cell in each.every}))
+        rows.append([each.name, *about, pairs, str(each.rows), code(each.every[0].sample), listed(each.seeds)])
+    none = [name for name in PAIR_SETS if name not in {each.name for each in found}]
+    return "\n\n".join(
+        [
+            "# Does flipping work?",
+            "Written by `flipkd reproduce` from `cells.jsonl` and `predictions/` beside it; nothing here is typed in "
+            f"by hand. Commits of the cells: {listed(dict.fromkeys(code(cell.commit) for cell in cells))}. "
+            f"Versions: {listed(f'{name} {version}' for name, version in libraries)}.",
+            "Thresholds are fitted on validation and frozen. Figures are means over the seeds on the same test rows, "
+            '± the standard deviation over the seeds. Of pairs half of which match, "all match" has an F1 of .667: '
+            f"read F1 and AP together. Differences are in points (hundredths) with {LEVEL:.0%} intervals: "
+            f"{REPLICATES:,} draws of the test rows, the same rows for both methods and all seeds, over the seeds that "
+            "both have. They speak of other test pairs, not of other trainings. Bold: 0 lies outside.",
+            table(["set", "about", "student", "teacher", "pairs learnt from", "test rows", "sample", "seeds"], rows),
+            f"Sets without a cell: {listed(none)}.",
+        ]
+    )
+
+
+def _picture(results: Path, found: Sequence[SetResults]) -> list[str]:
+    if not found:
+        return []
+    if find_spec("matplotlib") is None:
+        announce("pictures", "none", "matplotlib is not installed: pip install 'flipkd[plots]'")
+        return []
+    from flipkd.experiments.pictures import draw_results
+
+    draw_results(results / PICTURE, found)
+    return [f"![F1 of every set and method, and the differences to fine_tuned_long]({PICTURE})"]
+
+
+def _mean_table(found: Sequence[SetResults]) -> str:
+    return summary_table(cell for each in found for cell in each.every)
+
+
+def _marks(found: Sequence[SetResults]) -> str:
+    lines = [
+        "## What it shows",
+        "The marks were set before the table was run. They are counted over the sets that have cells of both methods; "
+        "a mark that names no metric is counted on F1 (our reading), and AP stands beside it uncounted.",
+    ]
+    for number, mark in enumerate(marks(found), start=1):
+        entries = [f"{number}. **{mark.text}: {mark.verdict}.**"]
+        entries += [f"   - {_counted(condition)}" for condition in mark.conditions]
+        entries += [f"   - beside it, uncounted: {_counted(condition)}" for condition in mark.beside]
+        lines.append("\n".join(entries))
+    return "\n\n".join(lines)
+
+
+def _counted(condition: Condition) -> str:
+    """Such as ``flipped ahead: 3 of 4 sets (asked: 5 of 7): mqp, rqe, atec; cannot be told yet``."""
+    known, held = condition.known, condition.held
+    sentence = (
+        f"{condition.text}: {len(held)} of {len(known)} sets (asked: {condition.asked} of {len(PAIR_SETS)}): "
+        f"{listed(held)}; {condition.verdict}."
+    )
+    missed = [name for name in known if name not in held]
+    if missed:
+        sentence += f" Not on {listed(missed)}."
+    return sentence + (f" Fewer seeds than asked for: {listed(condition.thin)}." if condition.thin else "")

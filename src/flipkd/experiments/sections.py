@@ -1,0 +1,122 @@
+"""What the report says of one set: its tables, what they can show, what is not there."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from flipkd.experiments.comparisons import ONE_MODEL, TWO_MODELS, SetResults
+from flipkd.experiments.intervals import Interval, Metric
+
+DASH = "–"
+FIGURES = ("f1", "ap", "auc", "accuracy")
+SHOWN: tuple[tuple[Metric, str], ...] = (
+    ("f1", "fine_tuned_long"),
+    ("ap", "fine_tuned_long"),
+    ("f1", "teacher"),
+    ("ap", "teacher"),
+)
+"""The differences of the second table."""
+YARDSTICK = ("flipped_decoder", "fine_tuned_long")
+"""Whose interval tells what a set can show."""
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, all columns but the first to the right; no last newline."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def code(name: str) -> str:
+    """A name in code type."""
+    return f"`{name}`"
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names with commas between; `none` if there is none."""
+    return ", ".join(map(str, names)) or "none"
+
+
+def set_section(each: SetResults) -> str:
+    """The section of one set."""
+    figures = ["method", "F1", "AP", "AUC", "accuracy", "seeds", "trainable", "minutes"]
+    differences = ["method", *(f"{metric.upper()} to {code(reference)}" for metric, reference in SHOWN)]
+    return "\n\n".join(
+        [
+            f"## {each.name}",
+            _power(each),
+            table(figures, _rows(each, len(figures), _figures)),
+            table(differences, _rows(each, len(differences), _differences)),
+            _missing(each),
+        ]
+    )
+
+
+def _rows(each: SetResults, width: int, line: Callable[[SetResults, str], list[str]]) -> list[list[str]]:
+    """The rows of one model, of methods the table does not know, and below a line of their own of two models."""
+    others = [method for method in each.cells if method not in ONE_MODEL + TWO_MODELS]
+    rows = [[code(method), *line(each, method)] for method in (*ONE_MODEL, *others)]
+    rows.append(["**two models at hand**", *[""] * (width - 1)])
+    return rows + [[code(method), *line(each, method)] for method in TWO_MODELS]
+
+
+def _figures(each: SetResults, method: str) -> list[str]:
+    share, seconds = (each.over_seeds(method, figure) for figure in ("trainable", "seconds"))
+    return [
+        *(_spread(each.over_seeds(method, figure)) for figure in FIGURES),
+        str(len(each.cells[method])) if method in each.cells else DASH,
+        f"{share[0]:.2%}" if share else DASH,
+        f"{seconds[0] / 60:.1f}" if seconds else DASH,
+    ]
+
+
+def _spread(found: tuple[float, float | None] | None) -> str:
+    if found is None:
+        return DASH
+    mean, deviation = found
+    return f"{mean:.3f}" if deviation is None else f"{mean:.3f} ± {deviation:.3f}"
+
+
+def _differences(each: SetResults, method: str) -> list[str]:
+    return [
+        "itself" if method == reference and method in each.cells
+        else _difference(each.differences.get((metric, method, reference)))
+        for metric, reference in SHOWN
+    ]  # fmt: skip
+
+
+def _difference(interval: Interval | None) -> str:
+    """Such as ``+1.2 [-0.5, +2.9]``, in points."""
+    if interval is None:
+        return DASH
+    difference, low, high = (
+        f"{round(100 * end, 1) + 0.0:+.1f}" for end in (interval.difference, interval.low, interval.high)
+    )
+    shown = f"{difference} [{low}, {high}]"
+    return f"**{shown}**" if interval.settled else shown
+
+
+def _power(each: SetResults) -> str:
+    """How wide the interval of F1 is: what a test set of this size can and cannot show."""
+    pairs = [YARDSTICK, *((method, YARDSTICK[1]) for method in each.cells)]
+    for method, reference in pairs:
+        interval = each.differences.get(("f1", method, reference))
+        if interval is not None:
+            return (
+                f"{each.rows:,} test rows: the interval of F1, {code(method)} minus {code(reference)}, is "
+                f"± {100 * interval.half_width:.1f} points. That is about the smallest difference this set "
+                "could have shown; a smaller one is not told from none."
+            )
+    return (
+        f"{each.rows:,} test rows; what difference they could show is not known before {code(YARDSTICK[1])} is there."
+    )
+
+
+def _missing(each: SetResults) -> str:
+    absent = [code(method) for method in ONE_MODEL + TWO_MODELS if method not in each.cells]
+    fewer = [
+        f"{code(method)} ({', '.join(map(str, by_seed))})"
+        for method, by_seed in each.cells.items()
+        if len(by_seed) < len(each.seeds)
+    ]
+    return (
+        f"Methods without a cell: {listed(absent)}. "
+        f"Methods with some of the seeds {listed(each.seeds)} alone: {listed(fewer)}."
+    )

@@ -1,0 +1,42 @@
+"""Cells with known figures, for the tests of the report."""
+
+import numpy as np
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+from flipkd.experiments.cells import Cell, write_cell
+
+ROWS = 200
+LABEL = np.arange(ROWS) % 2
+
+
+def values(wrong):
+    """Log-odds of which the first `wrong` say the opposite of the label, half of them on matches."""
+    right = np.where(LABEL == 1, 1.0, -1.0) * np.linspace(1, 2, ROWS)
+    return np.where(np.arange(ROWS) < wrong, -right, right)
+
+
+def put(results, pair_set, method, wrong, seed=0, **others):
+    """Write a cell whose F1 is 1 - wrong / ROWS; return it."""
+    value = values(wrong)
+    cell = Cell(
+        **{
+            "set": pair_set,
+            "method": method,
+            "seed": seed,
+            "pairs": 100,
+            "f1": f1_score(LABEL, value >= 0),
+            "accuracy": float(((value >= 0) == LABEL).mean()),
+            "ap": average_precision_score(LABEL, value),
+            "auc": roc_auc_score(LABEL, value),
+            "threshold": 0.0,
+            "seconds": 90.0,
+            "rows": ROWS,
+            "trainable": 0.0123,
+            "sample": "5a3b1e",
+            "commit": "abc1234",
+            "versions": {"flipkd": "0.1.0", "torch": "2.0"},
+        }
+        | others
+    )
+    write_cell(results, cell, row=np.arange(ROWS), label=LABEL, value=value)
+    return cell
