@@ -20,6 +20,7 @@ from flipkd.student.model import Student
 from flipkd.student.template import Template
 from flipkd.teacher.signal import TeacherSignal
 from flipkd.teacher.thresholds import DualThresholds
+from flipkd.training.rates import joint_rate, warm_up_rate
 from flipkd.training.stage import StageTrainer, adapter_state, load_adapter_state
 from flipkd.training.trainer import FlipTrainer, WarmupTrainer, training_arguments
 
@@ -167,7 +168,9 @@ class StudentRun:
             "warm_up",
             lambda folder: WarmupTrainer(
                 self.student,
-                self.arguments(folder, self.config.warmup_epochs, self.config.warmup_learning_rate, evaluate=False),
+                self.arguments(
+                    folder, self.config.warmup_epochs, warm_up_rate(self.config, self.student), evaluate=False
+                ),
                 config=self.config,
                 pairs=self.splits.train,
                 signal=signal,
@@ -185,7 +188,7 @@ class StudentRun:
         patience = self.config.early_stopping_patience
         return FlipTrainer(
             self.student,
-            self.arguments(folder, epochs, self.config.learning_rate, evaluate=True),
+            self.arguments(folder, epochs, joint_rate(self.config, self.student), evaluate=True),
             config=self.config,
             pairs=self.splits.train,
             signal=signal,

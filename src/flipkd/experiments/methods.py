@@ -19,6 +19,7 @@ from flipkd.evaluation.thresholds import best_threshold
 from flipkd.experiments.floor import overlap
 from flipkd.experiments.labels import LIMITS, LabelWarmupTrainer, label_signal
 from flipkd.student.model import Student
+from flipkd.training.rates import warm_up_rate
 
 PAPER: dict[str, Any] = {"warmup_epochs": 0.0, "sets": "matrix", "soft_weight": 0.0, "mined_pairs": 0.0}
 """The settings of ``paper_decoder``: those of configs/paper.yaml, to which a test holds them."""
@@ -142,7 +143,7 @@ class SetRun:
 
         def from_labels() -> None:
             run.reset()
-            epochs, rate = self.config.warmup_epochs, self.config.warmup_learning_rate
+            epochs, rate = self.config.warmup_epochs, warm_up_rate(self.config, self.student)
             run.stage(
                 "label_warm_up",
                 lambda folder: LabelWarmupTrainer(

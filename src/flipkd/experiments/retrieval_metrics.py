@@ -49,7 +49,7 @@ def mrr(ranking: NDArray[np.int64], grades: NDArray[np.int8], depth: int = DEPTH
     Arguments and result as for `ndcg`.
     """
     hit = np.take_along_axis(grades, ranking[:, :depth], axis=1) > 0
-    return np.where(hit.any(axis=1), 1 / (hit.argmax(axis=1) + 1), 0.0)
+    return np.asarray(hit.any(axis=1) / (hit.argmax(axis=1) + 1.0))
 
 
 def success(ranking: NDArray[np.int64], grades: NDArray[np.int8], depth: int = 1) -> NDArray[np.float64]:
@@ -57,4 +57,5 @@ def success(ranking: NDArray[np.int64], grades: NDArray[np.int8], depth: int = 1
 
     Arguments and result as for `ndcg`.
     """
-    return (np.take_along_axis(grades, ranking[:, :depth], axis=1) > 0).any(axis=1).astype(np.float64)
+    hit = np.take_along_axis(grades, ranking[:, :depth], axis=1) > 0
+    return np.asarray(hit.any(axis=1), dtype=np.float64)

@@ -36,13 +36,15 @@ class FlipConfig:
 
     warmup_epochs: float = 6.0
     """Passes of the encoder's warm-up, without labels; 0 leaves it out."""
-    warmup_learning_rate: float = 1e-3
-    """Peak learning rate of the warm-up."""
+    warmup_learning_rate: float | Literal["auto"] = "auto"
+    """Peak learning rate of the warm-up. `auto` takes 1e-3 for a student of width 576, as SmolLM2-135M, and less in
+    proportion for a wider one."""
     epochs: float = 4.0
     """Passes of the joint training."""
-    learning_rate: float = 5e-4
-    """Peak learning rate of the joint training, and of fine-tuning."""
-    batch_pairs: int = 32
+    learning_rate: float | Literal["auto"] = "auto"
+    """Peak learning rate of the joint training, and of fine-tuning. `auto` takes 2e-3 at a width of 576, and less in
+    proportion for a wider student."""
+    batch_pairs: int = 16
     """Pairs of a batch."""
     gradient_accumulation_steps: int = 1
     """Batches of a step. MCL and the distillation compare within a batch, so this is not the same as a larger
