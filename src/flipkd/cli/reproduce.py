@@ -13,9 +13,11 @@ def run(options: Options) -> None:
     from flipkd.experiments.cells import read_cells
     from flipkd.experiments.grid import run_grid
     from flipkd.experiments.report import update_file, write_report
+    from flipkd.experiments.retrieval_grid import run_retrieval
 
     if not options.report_only:
         run_grid(options)
+        run_retrieval(options)
     report = write_report(Path(options.results))
     if options.readme is not None:
         update_file(Path(options.readme), read_cells(Path(options.results)))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -58,6 +59,19 @@ class Cell:
 def versions() -> dict[str, str]:
     """The versions that results depend on."""
     return {name: version(name) for name in ("flipkd", "torch", "transformers", "peft", "sentence-transformers")}
+
+
+def commit() -> str:
+    """The commit of the source this runs from, with a plus if files differ from it; `unknown` outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
 
 
 def read_cells(results: Path) -> list[Cell]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from flipkd.errors import FlipkdError
+from flipkd.experiments.retrieval_sets import RETRIEVAL_SETS
 from flipkd.experiments.sets import PAIR_SETS
 
 
@@ -30,13 +31,23 @@ class ReproduceConfig:
     """Run nothing: write the report from the cells that are there."""
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.sets) - set(PAIR_SETS))
+        known = [*PAIR_SETS, *RETRIEVAL_SETS]
+        unknown = sorted(set(self._chosen) - set(known))
         if unknown:
-            raise FlipkdError(f"There is no set {', '.join(unknown)}; --only takes {', '.join(PAIR_SETS)}.")
+            raise FlipkdError(f"There is no set {', '.join(unknown)}; --only takes {', '.join(known)}.")
         if self.seeds < 1:
             raise FlipkdError("--seeds must be at least 1.")
 
     @property
-    def sets(self) -> list[str]:
-        """The names of the sets to run."""
-        return [name.strip() for name in self.only.split(",")] if self.only else list(PAIR_SETS)
+    def _chosen(self) -> list[str]:
+        return [name.strip() for name in self.only.split(",")] if self.only else [*PAIR_SETS, *RETRIEVAL_SETS]
+
+    @property
+    def pair_sets(self) -> list[str]:
+        """The pair sets to run, by name."""
+        return [name for name in self._chosen if name in PAIR_SETS]
+
+    @property
+    def retrieval_sets(self) -> list[str]:
+        """The retrieval sets to run, by name."""
+        return [name for name in self._chosen if name in RETRIEVAL_SETS]

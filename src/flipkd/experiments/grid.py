@@ -1,6 +1,5 @@
 """All cells, one after another: what is there is skipped, what was begun goes on."""
 
-import subprocess
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -13,7 +12,7 @@ from flipkd.device import choose_device
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
 from flipkd.evaluation.metrics import measure
-from flipkd.experiments.cells import Cell, read_cells, versions, write_cell
+from flipkd.experiments.cells import Cell, commit, read_cells, versions, write_cell
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.methods import Outcome, SetRun
 from flipkd.experiments.sets import PAIR_SETS, PairSet, Sample, draw
@@ -53,7 +52,9 @@ def run_grid(config: ReproduceConfig) -> None:
         FlipkdError: If a data set is missing, or a training fails.
     """
     results = Path(config.results)
-    wanted = [Key(name, seed, method) for seed in range(config.seeds) for name in config.sets for method in METHODS]
+    wanted = [
+        Key(name, seed, method) for seed in range(config.seeds) for name in config.pair_sets for method in METHODS
+    ]
     done = {Key(cell.set, cell.seed, cell.method) for cell in read_cells(results)}
     missing = [key for key in wanted if key not in done]
     announce("cells", f"{len(missing)} of {len(wanted)} to run", f"the others are in {results}")
@@ -112,19 +113,6 @@ def _keep(results: Path, key: Key, sample: Sample, run: SetRun, outcome: Outcome
         note=outcome.note,
     )
     write_cell(results, cell, row=sample.test_rows, label=label, value=outcome.value)
-
-
-def commit() -> str:
-    """The commit of the source this runs from, with a plus if files differ from it; `unknown` outside a checkout."""
-    here = Path(__file__).parent
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return found.stdout.strip()
 
 
 class _Pace:

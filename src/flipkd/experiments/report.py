@@ -13,6 +13,7 @@ from flipkd.experiments.cells import Cell
 from flipkd.experiments.comparisons import SetResults, by_set, over_seeds, read_results
 from flipkd.experiments.intervals import LEVEL, REPLICATES
 from flipkd.experiments.marks import Condition, marks
+from flipkd.experiments.retrieval_cells import read_retrieval, retrieval_table
 from flipkd.experiments.sections import DASH, code, listed, set_section, table
 from flipkd.experiments.sets import PAIR_SETS
 
@@ -47,6 +48,7 @@ def write_report(results: Path) -> Path:
     found = read_results(results)
     parts = [_heading(found), *_picture(results, found), "## Summary", _mean_table(found), _marks(found)]
     parts += [set_section(each) for each in found]
+    parts += _retrieval(results)
     file = results / REPORT
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -135,6 +137,19 @@ def _picture(results: Path, found: Sequence[SetResults]) -> list[str]:
 
     draw_results(results / PICTURE, found)
     return [f"![F1 of every set and method, and the differences to fine_tuned_long]({PICTURE})"]
+
+
+def _retrieval(results: Path) -> list[str]:
+    cells = read_retrieval(results)
+    if not cells:
+        return ["## Retrieval", "No set has been run yet."]
+    return [
+        "## Retrieval",
+        "Entries ranked for the test queries, means over the seeds ± the standard deviation over them. `decoder` and "
+        "`encoder_decoder` order the encoder's best entries anew. Teacher and student learnt from the same pairs, "
+        "whose non-matches are what BM25 ranks high; `seconds` are those of answering, entries encoded included.",
+        retrieval_table(cells),
+    ]
 
 
 def _mean_table(found: Sequence[SetResults]) -> str:

@@ -1,0 +1,83 @@
+"""The retrieval sets of `flipkd reproduce`: each student is trained by `flipkd distill`, then ranks."""
+
+import json
+from pathlib import Path
+
+from flipkd.console import announce, console
+from flipkd.data.table import PairTable
+from flipkd.distill.config import DistillConfig
+from flipkd.distill.run import distill
+from flipkd.experiments.bm25 import training_pairs
+from flipkd.experiments.cells import commit
+from flipkd.experiments.config import ReproduceConfig
+from flipkd.experiments.retrieval import rank_collection
+from flipkd.experiments.retrieval_cells import RetrievalCell, read_retrieval, write_retrieval
+from flipkd.experiments.retrieval_sets import RETRIEVAL_SETS, Collection, RetrievalSet, read_collection
+from flipkd.matching.matcher import Matcher
+from flipkd.teacher.teacher import Teacher
+
+TRAIN, VALIDATION = 600, 300
+"""Pairs of a set's training and validation queries."""
+QUERIES = 200
+"""Test queries, and validation queries for the fusion, that are asked at most."""
+
+
+def run_retrieval(config: ReproduceConfig) -> None:
+    """Train and rank the sets and seeds that have no cells yet.
+
+    Args:
+        config: Which, and where the results go.
+
+    Raises:
+        FlipkdError: If a data set is missing, or a training fails.
+    """
+    results = Path(config.results)
+    done = {(cell.set, cell.seed) for cell in read_retrieval(results)}
+    wanted = [(name, seed) for seed in range(config.seeds) for name in config.retrieval_sets]
+    missing = [key for key in wanted if key not in done]
+    announce("retrieval", f"{len(missing)} of {len(wanted)} sets and seeds to run", f"the others are in {results}")
+    for name, seed in missing:
+        console.rule(f"{name}, seed {seed}")
+        retrieval_set = RETRIEVAL_SETS[name]
+        collection = read_collection(retrieval_set, Path(config.data).expanduser())
+        folder = _student(config, retrieval_set, collection, seed)
+        # Without its cache, so that the teacher's seconds are those of encoding.
+        teacher = Teacher.load(str(folder / "teacher"), device=config.device, cache=False)
+        found = rank_collection(
+            collection, Matcher.from_pretrained(folder), teacher, queries=QUERIES, validation_queries=QUERIES
+        )
+        made = commit()
+        write_retrieval(results, [RetrievalCell.of(each, retrieval_set=name, seed=seed, commit=made) for each in found])
+
+
+def _student(config: ReproduceConfig, retrieval_set: RetrievalSet, collection: Collection, seed: int) -> Path:
+    """The artefact for a set and seed, trained if it is not there."""
+    folder = Path(config.work) / f"{retrieval_set.name}-{seed}"
+    if folder.is_dir():
+        return folder
+    files = {}
+    for split, limit in (("train", TRAIN), ("validation", VALIDATION)):
+        files[split] = folder.with_name(f"{folder.name}-{split}.jsonl")
+        _write(files[split], training_pairs(collection, split, limit=limit))
+    return distill(
+        DistillConfig(
+            train=str(files["train"]),
+            validation=str(files["validation"]),
+            output=str(folder),
+            student=retrieval_set.student,
+            teacher=retrieval_set.teacher,
+            keep_teacher=True,
+            directed=True,
+            baseline=False,
+            seed=seed,
+            device=config.device,
+            cache_dir=config.cache_dir,
+        )
+    )
+
+
+def _write(file: Path, pairs: PairTable) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = zip(pairs.text_a, pairs.text_b, pairs.require_labels().tolist(), strict=True)
+    lines = [json.dumps({"text_a": a, "text_b": b, "label": label}, ensure_ascii=False) + "\n" for a, b, label in rows]
+    file.write_text("".join(lines), encoding="utf-8")

@@ -1,0 +1,71 @@
+"""A retrieval set of the grid: trained by `distill` on its own pairs, ranked, kept, and not run again."""
+
+import shutil
+
+import pytest
+
+from experiments.collections_by_hand import write_set
+from flipkd.data.reader import read_pairs
+from flipkd.experiments import retrieval_grid
+from flipkd.experiments.config import ReproduceConfig
+from flipkd.experiments.report import write_report
+from flipkd.experiments.retrieval_cells import read_retrieval
+from flipkd.experiments.retrieval_sets import RetrievalSet
+
+pytest.importorskip("bm25s")
+
+SETS = {"toy": RetrievalSet("toy", "toys", "faq.jsonl.gz", ("question", "answer"))}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, artefact, models):
+    trained = []
+
+    def distill(config):
+        """The shared tiny artefact with its teacher, in the place of a training."""
+        trained.append(config)
+        shutil.copytree(artefact, config.output)
+        shutil.copytree(models["teacher"], f"{config.output}/teacher")
+        return retrieval_grid.Path(config.output)
+
+    monkeypatch.setattr(retrieval_grid, "distill", distill)
+    monkeypatch.setattr(retrieval_grid, "RETRIEVAL_SETS", SETS)
+    monkeypatch.setattr("flipkd.experiments.config.RETRIEVAL_SETS", SETS)
+    data = write_set(tmp_path)
+
+    def go(**options):
+        folders = {name: str(tmp_path / name) for name in ("results", "work")}
+        retrieval_grid.run_retrieval(ReproduceConfig(data=str(data), only="toy", device="cpu", **folders, **options))
+        return trained
+
+    go.results = tmp_path / "results"
+    return go
+
+
+def test_a_set_is_trained_on_its_own_pairs_as_directed(run):
+    (config,) = run(seeds=1)
+    assert config.directed
+    assert config.keep_teacher
+    pairs = read_pairs(config.train)
+    assert set(pairs.label) == {0, 1}
+    assert "reset the pin of my card" in pairs.text_b
+    assert "open account" in read_pairs(config.validation).text_b
+
+
+def test_every_method_gets_a_cell_once(run):
+    run(seeds=1)
+    run(seeds=1)
+    cells = read_retrieval(run.results)
+    assert [cell.method for cell in cells] == ["bm25", "teacher", "encoder", "decoder", "encoder_decoder"]
+    assert {(cell.set, cell.seed, cell.queries) for cell in cells} == {("toy", 0, 3)}
+
+
+def test_a_further_seed_is_trained_alone(run):
+    run(seeds=1)
+    trained = run(seeds=2)
+    assert [config.seed for config in trained] == [0, 1]
+
+
+def test_the_report_shows_them(run):
+    run(seeds=1)
+    assert "| `toy` | `encoder_decoder` |" in write_report(run.results).read_text()
