@@ -92,7 +92,7 @@ class StopAt(TrainerCallback):
 
 
 def test_the_joint_loss_falls_and_every_term_and_norm_is_logged(tmp_path):
-    config = FlipConfig(batch_pairs=8, logging_steps=1, mined_pairs=0)
+    config = FlipConfig(batch_pairs=8, logging_steps=1)
     log = joint(tmp_path, config=config, arguments_=arguments(tmp_path, config, epochs=6)).run()
     steps = [record for record in log if "loss" in record]
     assert steps[-1]["loss"] < steps[0]["loss"]
@@ -106,7 +106,7 @@ def test_the_joint_loss_falls_and_every_term_and_norm_is_logged(tmp_path):
 
 
 def test_matrix_sets_compare_every_a_with_every_b(tmp_path):
-    config = FlipConfig(batch_pairs=8, logging_steps=1, sets="matrix", mined_pairs=0)
+    config = FlipConfig(batch_pairs=8, logging_steps=1, sets="matrix")
     trainer = joint(tmp_path, config=config)
     batch = next(iter(trainer.get_train_dataloader()))
     similarity, teacher, positive, negative = trainer._compared(None, None, vectors_of(trainer, batch), batch)
@@ -120,21 +120,20 @@ def test_matrix_sets_compare_every_a_with_every_b(tmp_path):
 
 def test_matrix_sets_need_a_teacher_of_texts(tmp_path):
     with pytest.raises(FlipkdError, match="cross-encoder"):
-        joint(tmp_path, config=FlipConfig(sets="matrix", mined_pairs=0), signal=signal_of(pairs(40), vectors=None))
+        joint(tmp_path, config=FlipConfig(sets="matrix"), signal=signal_of(pairs(40), vectors=None))
 
 
-def test_mined_pairs_are_learnt_from_by_the_teachers_probability_alone(tmp_path):
-    trainer = joint(tmp_path, config=FlipConfig(batch_pairs=8, mined_pairs=0.5))
-    batches = list(trainer.get_train_dataloader())
-    labels = torch.cat([batch["label"] for batch in batches])
-    assert (labels == -1).sum() == 20
-    assert (labels >= 0).sum() == 40
-    batch = next(batch for batch in batches if (batch["label"] == -1).any())
-    made = trainer.terms(trainer.model, batch)
-    changed = {**batch, "soft": torch.where(batch["label"] == -1, 1 - batch["soft"], batch["soft"])}
-    other = trainer.terms(trainer.model, changed)
-    assert other.weighted["ce"] == made.weighted["ce"]
-    assert other.weighted["soft"] != made.weighted["soft"]
+def test_the_decoder_learns_from_the_teachers_probability_beside_the_label(tmp_path):
+    trainer = joint(tmp_path, config=FlipConfig(batch_pairs=8, soft_weight=2.0))
+    batch = next(iter(trainer.get_train_dataloader()))
+    made = trainer.terms(trainer.model, batch).weighted
+    other = trainer.terms(trainer.model, {**batch, "soft": 1 - batch["soft"]}).weighted
+    assert other["ce"] == made["ce"]
+    log_odds = trainer.model(batch["packed"]).log_odds
+    # Twice the cross-entropy, which is linear in the target.
+    assert made["soft"] - other["soft"] == pytest.approx(
+        2 * ((1 - 2 * batch["soft"]) * log_odds).mean().item(), abs=1e-5
+    )
 
 
 def test_only_the_adapter_is_trained(tmp_path):

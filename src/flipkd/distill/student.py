@@ -193,7 +193,6 @@ class StudentRun:
             pairs=self.splits.train,
             signal=signal,
             thresholds=thresholds,
-            unlabelled=self.splits.unlabelled,
             validation=self.splits.validation,
             callbacks=None if patience is None else [EarlyStoppingCallback(patience)],
         )

@@ -21,7 +21,7 @@ from flipkd.experiments.labels import LIMITS, LabelWarmupTrainer, label_signal
 from flipkd.student.model import Student
 from flipkd.training.rates import warm_up_rate
 
-PAPER: dict[str, Any] = {"warmup_epochs": 0.0, "sets": "matrix", "soft_weight": 0.0, "mined_pairs": 0.0}
+PAPER: dict[str, Any] = {"warmup_epochs": 0.0, "sets": "matrix", "soft_weight": 0.0}
 """The settings of ``paper_decoder``: those of configs/paper.yaml, to which a test holds them."""
 SOURCES = [("decoder",), ("encoder",), ("decoder", "encoder")]
 """What an answer of one model may be made of."""
@@ -125,7 +125,7 @@ class SetRun:
         # Nothing to distil: a squared error against labels as cosines would push matches apart that differ.
         labels = StudentRun(
             self.student,
-            replace(self.config, distillation_weight=0.0, soft_weight=0.0, mined_pairs=0.0),
+            replace(self.config, distillation_weight=0.0, soft_weight=0.0),
             self.splits,
             self.work,
             self.device,

@@ -165,8 +165,8 @@ class KnownLabels:
 class PairCollator(_Collator):
     """Joint batches. Items 0 to n-1 are the pairs, n to 2n-1 the same pairs swapped.
 
-    A batch is a dict: ``packed``, the student's batch of the distinct texts and the pairs; ``label`` (N,) float32,
-    -1 for a pair without one; ``rows`` (N,) int64 row numbers; and with a signal ``left`` and ``right`` (N,) the
+    A batch is a dict: ``packed``, the student's batch of the distinct texts and the pairs; ``label`` (N,) float32;
+    ``rows`` (N,) int64 row numbers; and with a signal ``left`` and ``right`` (N,) the
     pairs' places among the distinct texts, ``pair_teacher`` (N,) T_ii, ``soft`` (N,) the teacher's probability of a
     match, ``teacher`` and ``keep`` (M, M), and with known labels ``known`` (N, N), those of every left text with every
     right one.

@@ -68,9 +68,6 @@ class FlipConfig:
     """Weight of the distillation term in the joint training (lambda_d)."""
     soft_weight: float = 1.0
     """Weight of the decoder's cross-entropy against the teacher's calibrated probabilities (lambda_s)."""
-    mined_pairs: float = 1.0
-    """Further pairs of the joint training for each labelled one: near neighbours among the texts by the teacher's
-    vectors, which the decoder learns from by the teacher's probabilities alone."""
     margin_positive: float = 0.1
     """Widest angular margin of positives, in radians (m_p)."""
     margin_negative: float = 0.1

@@ -21,7 +21,6 @@ from flipkd.teacher.signal import TeacherSignal
 from flipkd.teacher.thresholds import DualThresholds, random_ceiling
 from flipkd.training.batches import GroupedBatches, KnownLabels, PairCollator, TextCollator, neighbour_groups
 from flipkd.training.config import FlipConfig
-from flipkd.training.mined import with_mined
 from flipkd.training.stage import StageTrainer, Terms
 
 
@@ -92,7 +91,6 @@ class FlipTrainer(StageTrainer):
         pairs: Labelled training pairs.
         signal: What the teacher says of them; `None` trains the labels alone.
         thresholds: The dual thresholds; needed with a signal.
-        unlabelled: The further texts behind the pairs' in the signal, if any; pairs are mined among them too.
         validation: Labelled pairs on which `evaluate` measures, for early stopping.
         kwargs: Further arguments of the Trainer, such as callbacks.
     """
@@ -109,7 +107,6 @@ class FlipTrainer(StageTrainer):
         pairs: PairTable,
         signal: TeacherSignal | None = None,
         thresholds: DualThresholds | None = None,
-        unlabelled: list[str] | None = None,
         validation: PairTable | None = None,
         **kwargs: Any,
     ) -> None:
@@ -121,7 +118,6 @@ class FlipTrainer(StageTrainer):
         label = pairs.require_labels()
         group = np.zeros(len(label), dtype=np.int64)
         if signal is not None:
-            encoded, label, signal = with_mined(student, encoded, label, signal, config, unlabelled or [])
             group = signal.geometry[encoded.a]
         sizes = np.array([len(ids) for ids in encoded.ids])
         batches = GroupedBatches(
@@ -157,9 +153,7 @@ class FlipTrainer(StageTrainer):
         """Each term, weighted; MCL and the distillation read the vectors of the same forward."""
         label = batch["label"]
         log_odds, vectors = model(batch["packed"])
-        labelled = label >= 0
-        # Over all pairs of the batch, so that a labelled pair weighs the same in every batch.
-        ce = label_cross_entropy(log_odds[labelled], label[labelled]) * labelled.float().mean()
+        ce = label_cross_entropy(log_odds, label)
         if not self._uses_signal:
             return Terms({"ce": ce}, {})
         soft = label_cross_entropy(log_odds, batch["soft"])
