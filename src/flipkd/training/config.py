@@ -39,7 +39,7 @@ class FlipConfig:
     warmup_learning_rate: float | Literal["auto"] = "auto"
     """Peak learning rate of the warm-up. `auto` takes 1e-3 for a student of width 576, as SmolLM2-135M, and less in
     proportion for a wider one."""
-    epochs: float = 4.0
+    epochs: float = 3.0
     """Passes of the joint training."""
     learning_rate: float | Literal["auto"] = "auto"
     """Peak learning rate of the joint training, and of fine-tuning. `auto` takes 2e-3 at a width of 576, and less in
