@@ -33,10 +33,11 @@ def put(results, pair_set, method, wrong, seed=0, **others):
             "rows": ROWS,
             "trainable": 0.0123,
             "sample": "5a3b1e",
+            "settings": "0c0ffee",
             "commit": "abc1234",
             "versions": {"flipkd": "0.1.0", "torch": "2.0"},
         }
         | others
     )
-    write_cell(results, cell, row=np.arange(ROWS), label=LABEL, value=value)
+    write_cell(results, cell, row=np.arange(ROWS), label=LABEL, group=np.arange(ROWS), value=value)
     return cell

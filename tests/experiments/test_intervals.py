@@ -16,6 +16,11 @@ def sample(n=300, seed=0, quality=1.0):
     return label, quality * label + rng.normal(size=n)
 
 
+def each(label):
+    """Every row a group of its own."""
+    return np.arange(len(label))
+
+
 def said(metric, value):
     return value >= 0.5 if metric == "f1" else value
 
@@ -33,7 +38,7 @@ def tied_pairs(draw):
 @settings(deadline=None, max_examples=80)
 def test_a_replicate_equals_sklearn_on_the_repeated_rows(pairs, seed):
     label, value = pairs
-    counts = draw_rows(label, replicates=5, seed=seed)
+    counts = draw_rows(label, each(label), replicates=5, seed=seed)
     found = {metric: estimate(metric, label, said(metric, value), counts) for metric in METRICS}
     for replicate, times in enumerate(counts.T.astype(int)):
         repeated, values = np.repeat(label, times), np.repeat(value, times)
@@ -49,7 +54,7 @@ def test_a_replicate_equals_sklearn_on_the_repeated_rows(pairs, seed):
 @settings(deadline=None)
 def test_every_replicate_holds_both_classes_and_n_rows(matches, seed):
     label = np.array([1] * matches + [0] * (12 - matches))
-    counts = draw_rows(label, replicates=200, seed=seed)
+    counts = draw_rows(label, each(label), replicates=200, seed=seed)
     assert counts.shape == (12, 200)
     assert (counts.sum(axis=0) == 12).all()
     drawn = label @ counts
@@ -57,21 +62,30 @@ def test_every_replicate_holds_both_classes_and_n_rows(matches, seed):
     assert drawn.max() <= 11
 
 
+def test_pairs_that_share_a_text_are_drawn_together_and_widen_the_interval():
+    label, value = sample(100)
+    alone = draw_rows(np.tile(label, 4), np.arange(400))
+    together = draw_rows(np.tile(label, 4), np.tile(np.arange(100), 4))
+    assert all(np.array_equal(together[:100], copy) for copy in np.split(together, 4)[1:])
+    spread = [estimate("ap", np.tile(label, 4), np.tile(value, 4), counts).drawn.std() for counts in (alone, together)]
+    assert spread[1] > 1.7 * spread[0]
+
+
 def test_rows_are_drawn_alike_for_one_seed_and_otherwise_for_another():
     label, _ = sample()
-    assert np.array_equal(draw_rows(label, 10), draw_rows(label, 10))
-    assert not np.array_equal(draw_rows(label, 10), draw_rows(label, 10, seed=1))
+    assert np.array_equal(draw_rows(label, each(label), 10), draw_rows(label, each(label), 10))
+    assert not np.array_equal(draw_rows(label, each(label), 10), draw_rows(label, each(label), 10, seed=1))
 
 
 def test_rows_of_one_class_cannot_be_drawn():
     with pytest.raises(FlipkdError, match="0 non-matches"):
-        draw_rows(np.ones(5))
+        draw_rows(np.ones(5), np.arange(5))
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_interval_of_a_method_with_itself_is_nothing(metric):
     label, value = sample()
-    one = {0: estimate(metric, label, said(metric, value), draw_rows(label, 200))}
+    one = {0: estimate(metric, label, said(metric, value), draw_rows(label, each(label), 200))}
     interval = paired_interval(one, one)
     assert (interval.difference, interval.low, interval.high, interval.half_width) == (0, 0, 0, 0)
     assert not interval.settled
@@ -80,8 +94,8 @@ def test_the_interval_of_a_method_with_itself_is_nothing(metric):
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_much_better_method_is_ahead_and_the_worse_one_as_far_behind(metric):
     label, value = sample()
-    better = {0: estimate(metric, label, said(metric, value + 2 * label - 1), draw_rows(label))}
-    worse = {0: estimate(metric, label, said(metric, value), draw_rows(label))}
+    better = {0: estimate(metric, label, said(metric, value + 2 * label - 1), draw_rows(label, each(label)))}
+    worse = {0: estimate(metric, label, said(metric, value), draw_rows(label, each(label)))}
     ahead, behind = paired_interval(better, worse), paired_interval(worse, better)
     assert 0 < ahead.low < ahead.difference < ahead.high
     assert ahead.settled
@@ -91,9 +105,12 @@ def test_a_much_better_method_is_ahead_and_the_worse_one_as_far_behind(metric):
 
 def test_pairing_makes_the_interval_of_like_methods_narrow():
     label, value = sample()
-    counts, near = draw_rows(label), value + np.random.default_rng(1).normal(scale=0.05, size=len(value))
+    counts, near = (
+        draw_rows(label, each(label)),
+        value + np.random.default_rng(1).normal(scale=0.05, size=len(value)),
+    )
     one, like = ({0: estimate("ap", label, each, counts)} for each in (value, near))
-    apart = {0: estimate("ap", label, near, draw_rows(label, seed=1))}
+    apart = {0: estimate("ap", label, near, draw_rows(label, each(label), seed=1))}
     assert paired_interval(one, like).half_width < paired_interval(one, apart).half_width / 3
 
 
@@ -102,7 +119,7 @@ def test_the_interval_is_about_as_wide_as_theory_has_it():
     label = np.array([1] * 400 + [0])
     called, never = np.arange(401) % 2 == 0, np.zeros(401, dtype=bool)
     called[-1] = False
-    counts = draw_rows(label)
+    counts = draw_rows(label, each(label))
     interval = paired_interval(*({0: estimate("f1", label, each, counts)} for each in (called, never)))
     p = called.sum() / 400
     deviation = 2 / (1 + p) ** 2 * np.sqrt(p * (1 - p) / 400)

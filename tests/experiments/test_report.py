@@ -1,4 +1,5 @@
 import shutil
+from itertools import product
 
 import numpy as np
 import pytest
@@ -119,10 +120,10 @@ def test_marks_are_counted_over_the_sets_that_have_cells(text):
 
 
 def test_marks_are_met_and_missed_where_all_sets_are_there(tmp_path):
-    for name in PAIR_SETS:
-        put(tmp_path, name, "fine_tuned_long", 40)
-        put(tmp_path, name, "flipped_decoder", 10)
-        put(tmp_path, name, "flipped_answer", 40)
+    for name, seed in product(PAIR_SETS, range(3)):
+        put(tmp_path, name, "fine_tuned_long", 40, seed=seed)
+        put(tmp_path, name, "flipped_decoder", 10, seed=seed)
+        put(tmp_path, name, "flipped_answer", 40, seed=seed)
     shown = section(write_report(tmp_path).read_text(), "What it shows")
     assert "1. **The decoder, flipped, beats the longer fine-tuning: the paper's claim: met.**" in shown
     assert "the interval of that same metric above 0: 7 of 7 sets (asked: 4 of 7)" in shown
@@ -171,7 +172,7 @@ def test_rows_are_paired_whatever_their_order_in_the_file(tmp_path):
     cell = put(tmp_path, "mqp", "fine_tuned_long", 40)
     turned = put(tmp_path, "mqp", "flipped_decoder", 40)
     back = np.arange(ROWS)[::-1]
-    write_cell(tmp_path, turned, row=back, label=LABEL[back], value=values(40)[back])
+    write_cell(tmp_path, turned, row=back, label=LABEL[back], group=back, value=values(40)[back])
     (mqp,) = read_results(tmp_path)
     interval = mqp.differences["ap", "flipped_decoder", cell.method]
     assert (interval.low, interval.high) == (0, 0)
@@ -180,7 +181,7 @@ def test_rows_are_paired_whatever_their_order_in_the_file(tmp_path):
 def test_cells_of_different_test_rows_are_refused(tmp_path):
     cell = put(tmp_path, "mqp", "floor", 40, seed=1)
     put(tmp_path, "mqp", "teacher", 40)
-    write_cell(tmp_path, cell, row=np.arange(ROWS) + 1, label=LABEL, value=values(40))
+    write_cell(tmp_path, cell, row=np.arange(ROWS) + 1, label=LABEL, group=np.arange(ROWS), value=values(40))
     with pytest.raises(FlipkdError, match=r"mqp: teacher, seed 0 .* floor, seed 1 .* different samples"):
         write_report(tmp_path)
 

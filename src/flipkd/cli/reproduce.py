@@ -13,12 +13,16 @@ def run(options: Options) -> None:
     from flipkd.experiments.cells import read_cells
     from flipkd.experiments.grid import run_grid
     from flipkd.experiments.report import update_file, write_report
-    from flipkd.experiments.retrieval_grid import run_retrieval
+    from flipkd.experiments.retrieval_grid import check_retrieval, run_retrieval
 
-    if not options.report_only:
-        run_grid(options)
-        run_retrieval(options)
-    report = write_report(Path(options.results))
-    if options.readme is not None:
-        update_file(Path(options.readme), read_cells(Path(options.results)))
+    try:
+        if not options.report_only:
+            check_retrieval(options)
+            run_grid(options)
+            run_retrieval(options)
+    finally:
+        # Also after a failure, or Ctrl-C: of what there is.
+        report = write_report(Path(options.results))
+        if options.readme is not None:
+            update_file(Path(options.readme), read_cells(Path(options.results)))
     announce("report", report, "written from the cells and predictions beside it")

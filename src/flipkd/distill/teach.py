@@ -35,11 +35,13 @@ def teach(
         announce("teacher", name, "made by flipkd teacher train, so it is not tuned again")
     elif config.fine_tune_teacher:
         folder = work.folder / "teacher"
-        with work.timing("teacher"):
-            fit_teacher(
-                name, splits.train, folder, config.teacher_training,
-                seed=config.seed, validation=splits.validation, device=device, cache_dir=cache,
-            )  # fmt: skip
+        if work.recorded("fitted_teacher") is None:
+            with work.timing("teacher"):
+                fit_teacher(
+                    name, splits.train, folder, config.teacher_training,
+                    seed=config.seed, validation=splits.validation, device=device, cache_dir=cache,
+                )  # fmt: skip
+            work.record("fitted_teacher", True)
         name = str(folder)
     else:
         announce("teacher", name, "as it is: --fine-tune-teacher is off")

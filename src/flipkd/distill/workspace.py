@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from flipkd.errors import FlipkdError
 
 _NOT_WORK = {"overwrite", "report_to", "logging_steps", "cache_dir"}
 """Settings that leave the results of the work as they are."""
+
+_BEAT = 5.0
+"""Seconds between two records of the time."""
 
 
 class Workspace:
@@ -84,14 +88,29 @@ class Workspace:
 
     @contextmanager
     def timing(self, name: str) -> Iterator[None]:
-        """Add the wall time of the block to the piece of work `name`, over interruptions too."""
-        started = time.perf_counter()
+        """Add the wall time of the block to the piece of work `name`, over interruptions too.
+
+        It is also kept every few seconds meanwhile, so that a killed run loses no more than that.
+        """
+        seconds = self.seconds()
+        before, started, over = seconds.get(name, 0.0), time.perf_counter(), threading.Event()
+
+        def keep() -> None:
+            seconds[name] = before + time.perf_counter() - started
+            self.record("seconds", seconds)
+
+        def beat() -> None:
+            while not over.wait(_BEAT):
+                keep()
+
+        heart = threading.Thread(target=beat, daemon=True)
+        heart.start()
         try:
             yield
         finally:
-            seconds = self.seconds()
-            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
-            self.record("seconds", seconds)
+            over.set()
+            heart.join()
+            keep()
 
     def seconds(self) -> dict[str, float]:
         """Wall time by piece of work."""

@@ -47,6 +47,8 @@ class Cell:
     """Share of the student's parameters that is trained; 0 where there is no training of it."""
     sample: str
     """Names the pairs of train, validation and test: see `Sample.digest`."""
+    settings: str
+    """The first 12 digits of a SHA-256 over all settings: cells of others count as not there."""
     commit: str
     """The commit of flipkd."""
     versions: dict[str, str]
@@ -98,7 +100,9 @@ def predictions_file(results: Path, pair_set: str, method: str, seed: int) -> Pa
     return results / PREDICTIONS / f"{pair_set}-{method}-{seed}.parquet"
 
 
-def write_cell(results: Path, cell: Cell, *, row: np.ndarray, label: np.ndarray, value: np.ndarray) -> None:
+def write_cell(
+    results: Path, cell: Cell, *, row: np.ndarray, label: np.ndarray, group: np.ndarray, value: np.ndarray
+) -> None:
     """Keep a cell: its predictions first, then its line, so that a cell that is listed is whole.
 
     Lines are appended in one write, so two runs of different sets may share a folder.
@@ -108,6 +112,7 @@ def write_cell(results: Path, cell: Cell, *, row: np.ndarray, label: np.ndarray,
         cell: The figures.
         row: (n,) rows of the test file, from 0.
         label: (n,) 0 or 1.
+        group: (n,) which pairs belong together, since they share a text: they are no independent observations.
         value: (n,) what the method says of each pair, in the unit of `Cell.threshold`.
     """
     import pyarrow as pa
@@ -118,6 +123,7 @@ def write_cell(results: Path, cell: Cell, *, row: np.ndarray, label: np.ndarray,
     columns = {
         "row": row.astype(np.int32),
         "label": label.astype(np.int8),
+        "group": group.astype(np.int32),
         "value": value.astype(np.float64),
         "match": value >= cell.threshold,
     }
@@ -129,7 +135,7 @@ def write_cell(results: Path, cell: Cell, *, row: np.ndarray, label: np.ndarray,
 
 
 def read_predictions(results: Path, pair_set: str, method: str, seed: int) -> dict[str, np.ndarray]:
-    """The predictions of a cell by column: ``row``, ``label``, ``value``, ``match``, each (n,).
+    """The predictions of a cell by column: ``row``, ``label``, ``group``, ``value``, ``match``, each (n,).
 
     Raises:
         FlipkdError: If the file is not there.

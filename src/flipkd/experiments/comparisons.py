@@ -127,9 +127,9 @@ def _estimates(results: Path, cells: Mapping[str, Mapping[int, Cell]]) -> dict[M
     estimates: dict[Metric, dict[str, dict[int, Estimate]]] = {metric: {} for metric in METRICS}
     every = [(cell, _said(results, cell)) for by_seed in cells.values() for cell in by_seed.values()]
     of, first = every[0]
-    counts = draw_rows(first["label"])
+    counts = draw_rows(first["label"], first["group"])
     for cell, said in every:
-        same_rows = all(np.array_equal(said[column], first[column]) for column in ("row", "label"))
+        same_rows = all(np.array_equal(said[column], first[column]) for column in ("row", "label", "group"))
         if cell.sample != of.sample or not same_rows:
             raise FlipkdError(
                 f"{cell.set}: {cell.method}, seed {cell.seed} (sample {cell.sample}) and {of.method}, seed {of.seed} "

@@ -1,9 +1,12 @@
 """All cells, one after another: what is there is skipped, what was begun goes on."""
 
+import hashlib
+import json
 import time
 from collections import defaultdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -14,8 +17,10 @@ from flipkd.distill.splits import Splits
 from flipkd.evaluation.metrics import measure
 from flipkd.experiments.cells import Cell, commit, read_cells, versions, write_cell
 from flipkd.experiments.config import ReproduceConfig
-from flipkd.experiments.methods import Outcome, SetRun
-from flipkd.experiments.sets import PAIR_SETS, PairSet, Sample, draw
+from flipkd.experiments.methods import PAPER, Outcome, SetRun
+from flipkd.experiments.sets import PAIR_SETS, PairSet, Sample, draw, groups
+from flipkd.teacher.characters import CharacterConfig, make_character_encoder
+from flipkd.teacher.training import TeacherConfig
 
 METHODS = (
     "floor",
@@ -34,6 +39,11 @@ METHODS = (
 """In the order they are run: what a later one needs of an earlier one is there."""
 
 
+CHARACTERS = "characters"
+CHARACTERS_TRAINING = TeacherConfig(learning_rate=1e-3)
+"""An encoder that starts from nothing learns at a higher rate than one that was pretrained (docs/lab-log.md)."""
+
+
 class Key(NamedTuple):
     """Which cell."""
 
@@ -45,6 +55,8 @@ class Key(NamedTuple):
 def run_grid(config: ReproduceConfig) -> None:
     """Run the cells that are missing, the first seed of every set first.
 
+    A cell of other settings than today's counts as missing; the report takes the later of two.
+
     Args:
         config: Which, and where the results go.
 
@@ -52,43 +64,76 @@ def run_grid(config: ReproduceConfig) -> None:
         FlipkdError: If a data set is missing, or a training fails.
     """
     results = Path(config.results)
-    wanted = [
-        Key(name, seed, method) for seed in range(config.seeds) for name in config.pair_sets for method in METHODS
-    ]
-    done = {Key(cell.set, cell.seed, cell.method) for cell in read_cells(results)}
+    runs = [(name, seed) for seed in range(config.seeds) for name in config.pair_sets]
+    wanted = [Key(name, seed, method) for name, seed in runs for method in METHODS]
+    done = {
+        Key(cell.set, cell.seed, cell.method)
+        for cell in read_cells(results)
+        if cell.set in PAIR_SETS and cell.settings == _digest(PAIR_SETS[cell.set])
+    }
     missing = [key for key in wanted if key not in done]
     announce("cells", f"{len(missing)} of {len(wanted)} to run", f"the others are in {results}")
     pace = _Pace(len(wanted), len(wanted) - len(missing))
+    samples = {
+        name: draw(PAIR_SETS[name], Path(config.data).expanduser(), unlabelled=_unlabelled(PAIR_SETS[name]))
+        for name in dict.fromkeys(key.pair_set for key in missing)
+    }
     for name, seed in dict.fromkeys((key.pair_set, key.seed) for key in missing):
         methods = [key.method for key in missing if (key.pair_set, key.seed) == (name, seed)]
-        pair_set = PAIR_SETS[name]
-        sample = draw(pair_set, Path(config.data).expanduser())
-        run = _set_run(config, pair_set, sample, seed)
+        run = _set_run(config, PAIR_SETS[name], samples[name], seed)
         for method in methods:
             console.rule(f"{name}, seed {seed}: {method.replace('_', ' ')}")
-            with_pace = time.perf_counter()
+            started = time.perf_counter()
             outcome = run.methods[method]()
-            _keep(results, Key(name, seed, method), sample, run, outcome)
+            _keep(results, Key(name, seed, method), samples[name], run, outcome)
             missing.remove(Key(name, seed, method))
-            pace.show(method, time.perf_counter() - with_pace, [key.method for key in missing])
+            pace.show(method, time.perf_counter() - started, [key.method for key in missing])
+
+
+def settings_of(pair_set: PairSet) -> dict[str, Any]:
+    """What the runs of a set differ in from the defaults of `flipkd distill`."""
+    from_nothing = pair_set.teacher == CHARACTERS
+    return {
+        "student": pair_set.student,
+        "teacher": pair_set.teacher,
+        "teacher_training": CHARACTERS_TRAINING if from_nothing else TeacherConfig(),
+        "directed": pair_set.directed,
+    }
+
+
+def _digest(pair_set: PairSet) -> str:
+    """Names all settings behind the cells of a set."""
+    made = [asdict(DistillConfig(**settings_of(pair_set))), PAPER, asdict(CharacterConfig())]
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _set_run(config: ReproduceConfig, pair_set: PairSet, sample: Sample, seed: int) -> SetRun:
     device = choose_device(config.device)
-    work = Path(config.work)
-    settings = DistillConfig(
-        train=f"{pair_set.name}, a sample",
-        output=str(work / f"{pair_set.name}-{seed}"),
-        student=pair_set.student,
-        teacher=pair_set.teacher,
-        directed=pair_set.directed,
-        seed=seed,
-        cache_dir=config.cache_dir,
-    )
-    shared = work / f"{pair_set.name}-shared"
+    # Named by sample and settings: what was made of others must not be taken for these.
+    name = f"{pair_set.name}-{sample.digest[:6]}-{_digest(pair_set)[:6]}"
+    shared = Path(config.work) / name
     shared.mkdir(parents=True, exist_ok=True)
-    splits = Splits(sample.train, sample.validation, sample.test, sample.unlabelled)
-    return SetRun(settings, splits, shared, device, Path(config.cache_dir).expanduser())
+    settings = DistillConfig(**settings_of(pair_set))
+    settings = replace(
+        settings, train=f"{pair_set.name}, a sample", output=str(shared / f"seed-{seed}"), seed=seed,
+        cache_dir=config.cache_dir,
+    )  # fmt: skip
+    make_teacher = None
+    if pair_set.teacher == CHARACTERS:
+        folder = shared / f"{CHARACTERS}-{seed}"
+        settings = replace(settings, teacher=str(folder))
+        texts = [*sample.train.texts(), *sample.unlabelled]
+
+        def make_teacher() -> None:
+            make_character_encoder(texts, folder, seed=seed, config=CharacterConfig(), device=device)
+
+    # The further texts are for the encoder of characters: all methods warm up on the texts of the pairs alone.
+    splits = Splits(sample.train, sample.validation, sample.test, [])
+    return SetRun(settings, splits, shared, device, Path(config.cache_dir).expanduser(), make_teacher)
+
+
+def _unlabelled(pair_set: PairSet) -> int:
+    return CharacterConfig().limit if pair_set.teacher == CHARACTERS else 0
 
 
 def _keep(results: Path, key: Key, sample: Sample, run: SetRun, outcome: Outcome) -> None:
@@ -108,11 +153,13 @@ def _keep(results: Path, key: Key, sample: Sample, run: SetRun, outcome: Outcome
         rows=found.n,
         trainable=run.trainable if outcome.trained else 0.0,
         sample=sample.digest,
+        settings=_digest(PAIR_SETS[key.pair_set]),
         commit=commit(),
         versions=versions(),
         note=outcome.note,
     )
-    write_cell(results, cell, row=sample.test_rows, label=label, value=outcome.value)
+    group = groups(PAIR_SETS[key.pair_set], sample.test)
+    write_cell(results, cell, row=sample.test_rows, label=label, group=group, value=outcome.value)
 
 
 class _Pace:

@@ -61,31 +61,34 @@ class Interval:
         return self.low > 0 or self.high < 0
 
 
-def draw_rows(label: ArrayLike, replicates: int = REPLICATES, seed: int = 0) -> Floats:
-    """Draw the replicates: how often each row is in each.
+def draw_rows(label: ArrayLike, group: ArrayLike, replicates: int = REPLICATES, seed: int = 0) -> Floats:
+    """Draw the replicates: how often each row is in each. Whole groups are drawn, as many as there are.
 
     A replicate without a match, or without a non-match, has no AP or AUC: it is drawn again. The interval is thus
     that of test sets which hold both, as every measured one does.
 
     Args:
         label: (n,) 0 or 1, both present.
+        group: (n,) rows of one group come together, since pairs that share a text are no independent observations.
         replicates: R, how many.
         seed: The same seed draws the same rows.
 
     Returns:
-        (n, R) float64 counts; each column sums to n.
+        (n, R) float64 counts; each column sums to n where all groups are of one size.
 
     Raises:
         FlipkdError: If the labels are of one class.
     """
     labels = both_classes(label, np.size(label))
-    n, rng = len(labels), np.random.default_rng(seed)
-    counts = np.zeros((n, replicates))
+    rng = np.random.default_rng(seed)
+    _, of = np.unique(group, return_inverse=True)
+    n = int(of.max()) + 1
+    counts = np.zeros((len(labels), replicates))
     lacking = np.ones(replicates, dtype=bool)
     while lacking.any():
-        counts[:, lacking] = rng.multinomial(n, np.full(n, 1 / n), size=int(lacking.sum())).T
+        counts[:, lacking] = rng.multinomial(n, np.full(n, 1 / n), size=int(lacking.sum())).T[of]
         matches = labels @ counts
-        lacking = (matches == 0) | (matches == n)
+        lacking = (matches == 0) | (matches == counts.sum(axis=0))
     return counts
 
 

@@ -34,9 +34,9 @@ class Condition:
 
     @property
     def verdict(self) -> str:
-        """Met, not met, or cannot be told yet: the sets without cells could still decide."""
+        """Met, not met, or cannot be told yet: sets without cells, or without all their seeds, could still decide."""
         if len(self.held) >= self.asked:
-            return "met"
+            return "cannot be told yet" if set(self.thin) & set(self.held) else "met"
         open_sets = len(PAIR_SETS) - len(self.known)
         return "cannot be told yet" if len(self.held) + open_sets >= self.asked else "not met"
 

@@ -1,5 +1,6 @@
 """The methods of the main table on one set with one seed, each trained once and kept until the work is deleted."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -7,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from flipkd.console import announce
+from flipkd.console import announce, track
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
 from flipkd.distill.student import StudentRun, build_student
@@ -18,15 +20,17 @@ from flipkd.evaluation.answer import fit_answer
 from flipkd.evaluation.thresholds import best_threshold
 from flipkd.experiments.floor import overlap
 from flipkd.experiments.labels import LIMITS, LabelWarmupTrainer, label_signal
+from flipkd.student.inference import EncodedPairs
 from flipkd.student.model import Student
+from flipkd.student.packing import pack, to_device
 from flipkd.training.rates import warm_up_rate
 
 PAPER: dict[str, Any] = {"warmup_epochs": 0.0, "sets": "matrix", "soft_weight": 0.0}
 """The settings of ``paper_decoder``: those of configs/paper.yaml, to which a test holds them."""
 SOURCES = [("decoder",), ("encoder",), ("decoder", "encoder")]
 """What an answer of one model may be made of."""
-WITH_TEACHER = [("decoder", "teacher"), ("decoder", "encoder", "teacher")]
-"""What an answer of two models may be made of."""
+WITH_TEACHER = [("teacher",), ("decoder", "teacher"), ("decoder", "encoder", "teacher")]
+"""What an answer of two models may be made of: the teacher alone where the student adds nothing."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,21 @@ class SetRun:
         shared: A folder for what all seeds of the set share: frozen layers' outputs, the untrained student's word.
         device: Where to compute.
         cache: Where teacher vectors are kept.
+        make_teacher: Makes the folder that `config.teacher` names, if anything has to; part of the teacher's cost.
     """
 
-    def __init__(self, config: DistillConfig, splits: Splits, shared: Path, device: str, cache: Path) -> None:
+    def __init__(
+        self,
+        config: DistillConfig,
+        splits: Splits,
+        shared: Path,
+        device: str,
+        cache: Path,
+        make_teacher: Callable[[], None] | None = None,
+    ) -> None:
         self.config = config
         self.splits = splits
+        self.make_teacher = make_teacher
         self.shared = shared
         self.device = device
         self.cache = cache
@@ -77,7 +91,7 @@ class SetRun:
             "flipped_teacher": lambda: self._answer("flipped", WITH_TEACHER, "teacher", "warm_up", "flipped"),
             "fine_tuned_long": lambda: self._decoder("fine_tuned_long", "fine_tuned_long"),
             "fine_tuned_teacher": lambda: self._answer(
-                "fine_tuned_long", [("decoder", "teacher")], "teacher", "fine_tuned_long"
+                "fine_tuned_long", WITH_TEACHER[:2], "teacher", "fine_tuned_long"
             ),
             "paper_decoder": lambda: self._decoder("paper", "teacher", "paper"),
             "no_teacher_answer": lambda: self._answer("labels", SOURCES, "label_warm_up", "labels"),
@@ -100,10 +114,33 @@ class SetRun:
 
     @cached_property
     def _run(self) -> StudentRun:
+        self._fill_trunk()
         return StudentRun(self.student, self.config, self.splits, self.work, self.device)
+
+    @torch.no_grad()
+    def _fill_trunk(self) -> None:
+        """Compute the frozen layers' outputs of the training pairs, which all methods share, before any is timed."""
+        trunk, pairs = self.student.trunk, self.splits.train
+        if trunk is None or self.work.recorded("trunk") is not None:
+            return
+        orders = [(pairs.text_a, pairs.text_b)] + ([] if self.config.directed else [(pairs.text_b, pairs.text_a)])
+        for text_a, text_b in orders:
+            encoded = EncodedPairs.of(self.student, text_a, text_b)
+            for rows in track(np.array_split(np.arange(len(pairs)), -(-len(pairs) // 16)), "frozen layers"):
+                ends = np.stack([encoded.a[rows], encoded.b[rows]])
+                distinct, where = np.unique(ends, return_inverse=True)
+                left, right = where.reshape(2, -1).tolist()
+                ids = [encoded.ids[text] for text in distinct]
+                packed = pack(self.student.template, ids, list(zip(left, right, strict=True)))
+                trunk(to_device(packed, self.student.device))
+        self.work.record("trunk", True)
 
     @cached_property
     def _taught(self) -> Any:
+        if self.make_teacher is not None and self.work.recorded("made_teacher") is None:
+            with self.work.timing("teacher"):
+                self.make_teacher()
+            self.work.record("made_teacher", True)
         teacher, signal = teach(self.config, self.splits, self.work, self.device, self.cache)
         thresholds, _ = dual_thresholds(self.config, teacher, self.splits)
         return teacher, signal, thresholds
@@ -212,7 +249,10 @@ class SetRun:
         else:
             self._run.reset()
             read = self._run.read("zero_shot", vectors=False)
-            np.savez(kept, **read)  # type: ignore[arg-type]
+            partial = kept.with_suffix(f".partial-{os.getpid()}")
+            with partial.open("wb") as handle:
+                np.savez(handle, **read)  # type: ignore[arg-type]
+            partial.replace(kept)
         return self._by_threshold(read["validation_log_odds"], read["test_log_odds"], 0.0, trained=False)
 
     def _decoder(self, name: str, *pieces: str) -> Outcome:

@@ -119,8 +119,9 @@ def _heading(found: Sequence[SetResults]) -> str:
             "Thresholds are fitted on validation and frozen. Figures are means over the seeds on the same test rows, "
             '± the standard deviation over the seeds. Of pairs half of which match, "all match" has an F1 of .667: '
             f"read F1 and AP together. Differences are in points (hundredths) with {LEVEL:.0%} intervals: "
-            f"{REPLICATES:,} draws of the test rows, the same rows for both methods and all seeds, over the seeds that "
-            "both have. They speak of other test pairs, not of other trainings. Bold: 0 lies outside.",
+            f"{REPLICATES:,} draws of the test rows, pairs that share a text together, the same rows for both methods "
+            "and all seeds, over the seeds that both have. They speak of other test pairs, not of other trainings. "
+            "Bold: 0 lies outside.",
             table(["set", "about", "student", "teacher", "pairs learnt from", "test rows", "sample", "seeds"], rows),
             f"Sets without a cell: {listed(none)}.",
         ]

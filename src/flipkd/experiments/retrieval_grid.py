@@ -7,7 +7,7 @@ from flipkd.console import announce, console
 from flipkd.data.table import PairTable
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.run import distill
-from flipkd.experiments.bm25 import training_pairs
+from flipkd.experiments.bm25 import bm25, training_pairs
 from flipkd.experiments.cells import commit
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.retrieval import rank_collection
@@ -20,6 +20,17 @@ TRAIN, VALIDATION = 600, 300
 """Pairs of a set's training and validation queries."""
 QUERIES = 200
 """Test queries, and validation queries for the fusion, that are asked at most."""
+
+
+def check_retrieval(config: ReproduceConfig) -> None:
+    """Find out what would stop the retrieval sets before anything else takes hours.
+
+    Raises:
+        FlipkdError: If a data set is missing or malformed, or bm25s is not installed.
+    """
+    for name in config.retrieval_sets:
+        read_collection(RETRIEVAL_SETS[name], Path(config.data).expanduser())
+        bm25([""], [""])
 
 
 def run_retrieval(config: ReproduceConfig) -> None:
@@ -43,9 +54,9 @@ def run_retrieval(config: ReproduceConfig) -> None:
         folder = _student(config, retrieval_set, collection, seed)
         # Without its cache, so that the teacher's seconds are those of encoding.
         teacher = Teacher.load(str(folder / "teacher"), device=config.device, cache=False)
-        found = rank_collection(
-            collection, Matcher.from_pretrained(folder), teacher, queries=QUERIES, validation_queries=QUERIES
-        )
+        cache = Path(config.cache_dir).expanduser()
+        matcher = Matcher.from_pretrained(folder, device=config.device, cache_dir=cache)
+        found = rank_collection(collection, matcher, teacher, queries=QUERIES, validation_queries=QUERIES)
         made = commit()
         write_retrieval(results, [RetrievalCell.of(each, retrieval_set=name, seed=seed, commit=made) for each in found])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from flipkd.data.reader import read_pairs
+from flipkd.data.splits import text_groups
 from flipkd.data.table import PairTable
 from flipkd.errors import FlipkdError
 
@@ -27,6 +28,8 @@ class PairSet:
     """The small encoder that is fine-tuned: `minilm`, or `characters`, which flipkd trains from nothing."""
     directed: bool = False
     """The order of a and b has a meaning."""
+    families: bool = False
+    """Pairs hang together by their first text alone, since the second is one of a list that all share."""
     rows: tuple[int, int, int] = (600, 300, 1000)
     """At most this many pairs of train, validation and test."""
 
@@ -42,10 +45,23 @@ PAIR_SETS = {
         PairSet("banking77", "finance, en", *_ENGLISH),
         PairSet("mrpc", "news, en", *_ENGLISH),
         PairSet("atec", "finance, zh", *_CHINESE),
-        PairSet("ths_faq", "finance FAQ, zh", *_CHINESE),
+        PairSet("ths_faq", "finance FAQ, zh", *_CHINESE, families=True),
         PairSet("covid_zh", "health, zh", *_CHINESE),
     )
 }
+
+
+def groups(pair_set: PairSet, pairs: PairTable) -> np.ndarray:
+    """Which pairs are no independent observations, since they share a text, at once or by way of others.
+
+    Args:
+        pair_set: The set; of one with `PairSet.families` the first text alone counts.
+        pairs: n pairs of it.
+
+    Returns:
+        (n,) int64 of group numbers.
+    """
+    return text_groups(pairs.text_a, pairs.text_a if pair_set.families else pairs.text_b)
 
 
 @dataclass(frozen=True)

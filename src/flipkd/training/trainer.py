@@ -131,6 +131,10 @@ class FlipTrainer(StageTrainer):
         self.config = config
         self.thresholds = thresholds
         self._uses_signal = signal is not None
+        self._soft_weight = config.soft_weight
+        if signal is not None and signal.mask_pairs:
+            announce("soft labels", "none", "the teacher knows the training labels, and would only repeat them")
+            self._soft_weight = 0.0
         known = None
         if signal is not None and config.sets == "matrix":
             if signal.vectors is None:
@@ -156,7 +160,6 @@ class FlipTrainer(StageTrainer):
         ce = label_cross_entropy(log_odds, label)
         if not self._uses_signal:
             return Terms({"ce": ce}, {})
-        soft = label_cross_entropy(log_odds, batch["soft"])
         similarity = (vectors[batch["left"]] * vectors[batch["right"]]).sum(dim=1)
         teacher = batch["pair_teacher"]
         zones = mcl(
@@ -169,6 +172,9 @@ class FlipTrainer(StageTrainer):
             kappa=self.config.intra_scale,
             delta=self.config.intra_gap,
         )
+        soft = {}
+        if self._soft_weight:
+            soft["soft"] = self._soft_weight * label_cross_entropy(log_odds, batch["soft"])
         weight = self.config.distillation_weight
         if "teacher" in batch:
             distilled = _distillation_terms(vectors, batch, self.config, weight=weight)
@@ -178,7 +184,7 @@ class FlipTrainer(StageTrainer):
         return Terms(
             {
                 "ce": ce,
-                "soft": self.config.soft_weight * soft,
+                **soft,
                 "mcl": self.config.mcl_weight * (zones.inter + self.config.intra_weight * zones.intra),
                 **distilled.weighted,
             },
