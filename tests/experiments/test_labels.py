@@ -21,7 +21,7 @@ def test_the_warm_up_from_labels_parts_the_classes(tmp_path):
     made, table = student(), pairs(40)
     config = FlipConfig(batch_pairs=8)
     before = gap(made, table)
-    arguments = training_arguments(config, str(tmp_path), epochs=12, learning_rate=1e-2, evaluate=False, device="cpu")
+    arguments = training_arguments(config, str(tmp_path), epochs=30, learning_rate=2e-3, evaluate=False, device="cpu")
     arguments.disable_tqdm = True
     LabelWarmupTrainer(made, arguments, config=config, pairs=table).run()
     assert gap(made, table) > before + 0.2
