@@ -126,7 +126,7 @@ def claim(
     """
     from trl import SFTTrainer
 
-    config = FlipConfig(adapt_layers="all")
+    config = FlipConfig(adapt_layers="all", batch_pairs=32)
     embedding, pad = student.model.get_input_embeddings(), student.tokenizer.pad_token_id
     sft = Sft(student, pairs, config, folder)
     flip = Side("flip step", joint_epoch(student, pairs, config, flip=True), embedding, pad)
