@@ -15,7 +15,7 @@ ASK = ["怎么", "如何", "在哪里", "什么时候", "为什么不能"]
 DO = ["开通", "关闭", "查询", "修改", "申请"]
 WHAT = ["花呗", "信用卡", "密码", "账户", "还款日", "额度"]
 TEXTS = [f"{ask}{do}{what}" for ask in ASK for do in DO for what in WHAT]
-CONFIG = CharacterConfig(layers=1, width=32, heads=2, max_tokens=16, mask_epochs=1, contrast_epochs=1, batch_size=16)
+CONFIG = CharacterConfig(layers=1, width=32, heads=2, max_tokens=16, epochs=1, batch_size=16)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(make):
 
 def test_a_second_call_finds_the_folder(make, monkeypatch, said):
     folder = make()
-    monkeypatch.setattr(characters, "_new_bert", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(characters, "_new_encoder", lambda *_: pytest.fail("trained again"))
     assert make() == folder
     assert "kept" in said[-1]
 
@@ -92,7 +92,7 @@ def test_an_interrupted_call_leaves_nothing(make, tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(characters, "_pretrain_contrast", stop)
+    monkeypatch.setattr(characters, "_pretrain", stop)
     with pytest.raises(KeyboardInterrupt):
         make()
     assert list(tmp_path.iterdir()) == []
@@ -115,32 +115,14 @@ def test_an_interrupted_write_leaves_nothing_and_the_next_call_ends_it(make, tmp
     assert load(make()).vectors(TEXTS[:2]).shape == (2, 32)
 
 
-def masked_loss(guesser, words):
-    """Each text's third character is to be guessed; the mean cross-entropy, in nats."""
-    batch = words(TEXTS, padding=True, return_tensors="pt")
-    hidden = batch["input_ids"].clone()
-    hidden[:, 3] = words.mask_token_id
-    labels = torch.where(hidden == words.mask_token_id, batch["input_ids"], -100)
-    with torch.no_grad():
-        return guesser.eval()(input_ids=hidden, attention_mask=batch["attention_mask"], labels=labels).loss.item()
-
-
-def test_masked_pretraining_learns_to_guess():
-    words = character_tokenizer(TEXTS, min_count=1, max_tokens=16)
-    guesser = characters._new_bert(words, CONFIG, 0)
-    before = masked_loss(guesser, words)
-    characters._pretrain_masked(guesser, words, TEXTS, replace(CONFIG, mask_epochs=6, learning_rate=5e-3), 0, "cpu")
-    assert masked_loss(guesser, words) < before - 0.5
-
-
 def margin(teacher):
     """How much more alike a text and its copy without a character are than two texts that follow each other."""
     near = teacher.similarity(TEXTS, [text[:2] + text[3:] for text in TEXTS])
     return np.mean(near) - np.mean(teacher.similarity(TEXTS[1:], TEXTS[:-1]))
 
 
-def test_contrast_brings_copies_together_and_other_texts_apart(make, load):
-    few, many = load(make("few")), load(make("many", contrast_epochs=8))
+def test_pretraining_brings_copies_together_and_other_texts_apart(make, load):
+    few, many = load(make("few")), load(make("many", epochs=8))
     assert margin(many) > margin(few) + 0.05
 
 
