@@ -22,8 +22,8 @@ class FlipConfig:
     """The layer whose A outputs are the vectors; by default three quarters up."""
     site_modules: list[str] | None = None
     """The modules read there, such as self_attn.q_proj; by default what feeds the attention (q, k and v)."""
-    pooling: Literal["mean", "last"] = "mean"
-    """A text's vector from its own tokens: their mean, or the last of them."""
+    pooling: Literal["mean", "last"] = "last"
+    """A text's vector from its own tokens: the last of them, which has read the others, or their mean."""
     prompt: str = DEFAULT_PROMPT
     """The prompt, with {a} before {b}, ending in the answer cue."""
     label_words: tuple[str, str] = DEFAULT_LABEL_WORDS
