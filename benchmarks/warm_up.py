@@ -137,7 +137,7 @@ def main() -> None:
     """Measure one student."""
     parser = arguments(__doc__, student="smollm2-135m", batches=2)
     options = parser.parse_args()
-    config = FlipConfig(adapt_layers="all", batch_pairs=32, pooling="mean")
+    config = FlipConfig(adapt_layers="all", batch_pairs=32)
     student = make_student(options.student, options.cache_dir)
     pairs = like_texts(student.tokenizer, options.batches)
     lengths = token_lengths(student.tokenizer, pairs.texts())
