@@ -46,13 +46,13 @@ def choose_sites(
     Args:
         layers: The decoder's layers, before LoRA.
         first_adapted: Index of the lowest layer with an adapter.
-        layer: The layer asked for; `None` takes three quarters up, as in docs/method.md section 5.
+        layer: The layer asked for; `None` takes five sixths up (docs/method.md section 2).
         modules: Module paths inside the layer; `None` takes what feeds the attention.
 
     Raises:
         FlipkdError: If the layer has no adapter or the module does not exist.
     """
-    chosen = max(int(0.75 * len(layers)), first_adapted) if layer is None else layer
+    chosen = max(5 * len(layers) // 6, first_adapted) if layer is None else layer
     if not first_adapted <= chosen < len(layers):
         raise FlipkdError(
             f"The vectors cannot be read at layer {chosen}: adapters sit on layers {first_adapted} to "
@@ -64,7 +64,7 @@ def choose_sites(
     if missing:
         raise FlipkdError(f"Layer {chosen} has no linear module {missing}; it has {sorted(present)}.")
     if layer is None:
-        announce("site", f"layer {chosen}, {' + '.join(names)}", "three quarters up: later layers still read it")
+        announce("site", f"layer {chosen}, {' + '.join(names)}", "five sixths up: later layers still read it")
     return tuple(f"{chosen}.{name}" for name in names)
 
 

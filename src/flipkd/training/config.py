@@ -19,7 +19,7 @@ class FlipConfig:
     lora_alpha: float = 64.0
     """LoRA's scale, over r."""
     site_layer: int | None = None
-    """The layer whose A outputs are the vectors; by default three quarters up."""
+    """The layer whose A outputs are the vectors; by default five sixths up."""
     site_modules: list[str] | None = None
     """The modules read there, such as self_attn.q_proj; by default what feeds the attention (q, k and v)."""
     pooling: Literal["mean", "last"] = "last"
