@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,14 @@ from flipkd.experiments import grid
 from flipkd.experiments.cells import read_cells, read_predictions
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.methods import Outcome
-from flipkd.experiments.sets import PairSet
+from flipkd.experiments.sets import PairSet, Sample
+from tiny import pairs
 
 SETS = {name: PairSet(name, "none", "student", "teacher", rows=(10, 8, 12)) for name in ("one", "two")}
+
+
+SET_RUN = grid._set_run
+"""The real one: some tests put a stand-in in its place."""
 
 
 class FakeRun:
@@ -88,3 +94,34 @@ def test_a_cell_is_measured_from_its_predictions(run):
 def test_an_unknown_set_is_refused_with_those_there_are():
     with pytest.raises(FlipkdError, match=r"no set mpq.*mqp"):
         ReproduceConfig(only="mpq")
+
+
+def made(tmp_path, pair_set, seed=0):
+    """The real run of a set, with nothing trained yet."""
+    config = ReproduceConfig(work=str(tmp_path / "work"), device="cpu", cache_dir=str(tmp_path / "cache"))
+    table = pairs(20)
+    sample = Sample(table, table, table, np.arange(20), ["further"])
+    return SET_RUN(config, pair_set, sample, seed)
+
+
+def test_only_a_teacher_that_starts_from_nothing_is_made(tmp_path):
+    assert made(tmp_path, PairSet("one", "none", "student", "minilm")).make_teacher is None
+    run = made(tmp_path, PairSet("two", "none", "student", "characters"))
+    assert run.make_teacher is not None
+    run.make_teacher()
+    assert Path(run.config.teacher, "modules.json").is_file()
+    assert run.config.teacher_training == grid.CHARACTERS_TRAINING
+
+
+def test_all_methods_warm_up_on_the_texts_of_the_pairs_alone(tmp_path):
+    assert made(tmp_path, SETS["one"]).splits.unlabelled == []
+
+
+def test_other_settings_are_other_cells_and_another_folder(run, tmp_path, monkeypatch):
+    run(seeds=1)
+    before = made(tmp_path, SETS["one"]).work.folder
+    FakeRun.asked.clear()
+    monkeypatch.setitem(SETS, "one", PairSet("one", "none", "another student", "teacher", rows=(10, 8, 12)))
+    run(seeds=1)
+    assert len(FakeRun.asked) == len(grid.METHODS)
+    assert made(tmp_path, SETS["one"]).work.folder != before
