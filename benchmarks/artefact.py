@@ -132,7 +132,9 @@ def teacher_signal(texts: list[str], text_a: list[str], text_b: list[str]) -> Te
     row = {text: number for number, text in enumerate(texts)}
     a, b = (np.array([row[text] for text in side], dtype=np.int64) for side in (text_a, text_b))
     geometry = np.zeros(len(texts), dtype=np.int64)
-    return TeacherSignal(texts, vectors, geometry, cosines(vectors, a, b), mask_pairs=False, calibration=np.array([[10.0, -5.0]]))
+    return TeacherSignal(
+        texts, vectors, geometry, cosines(vectors, a, b), mask_pairs=False, calibration=np.array([[10.0, -5.0]])
+    )
 
 
 def write_toy(folder: Path, source: str) -> Path:
