@@ -112,7 +112,9 @@ def test_equal_values_keep_the_encoders_order_and_constant_ones_break_nothing():
 
 def test_cells_come_back_as_they_were_written(tmp_path, collection, matcher, teacher):
     results = rank_collection(collection, matcher, teacher)
-    cells = [RetrievalCell.of(result, retrieval_set="toy", seed=0, commit="abc") for result in results]
+    cells = [
+        RetrievalCell.of(result, retrieval_set="toy", seed=0, settings="0c0ffee", commit="abc") for result in results
+    ]
     assert read_retrieval(tmp_path) == []
     write_retrieval(tmp_path, cells[:2])
     write_retrieval(tmp_path, cells[2:])
@@ -129,7 +131,7 @@ def test_a_broken_line_is_named(tmp_path):
 
 def test_the_table_gives_means_over_the_seeds():
     def cell(method, seed, ndcg10):
-        return RetrievalCell("toy", method, seed, 50, ndcg10, 0.5, 0.25, 2.0, "abc", {})
+        return RetrievalCell("toy", method, seed, 50, ndcg10, 0.5, 0.25, 2.0, "0c0ffee", "abc", {})
 
     lines = retrieval_table([cell("bm25", 0, 0.3), cell("encoder", 0, 0.4), cell("encoder", 1, 0.5)]).splitlines()
     assert lines[2] == "| `toy` | `bm25` | 0.300 | 0.500 | 0.250 | 50 | 1 | 2.0 |"

@@ -6,6 +6,7 @@ import pytest
 
 from experiments.collections_by_hand import write_set
 from flipkd.data.reader import read_pairs
+from flipkd.errors import FlipkdError
 from flipkd.experiments import retrieval_grid
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.report import write_report
@@ -40,6 +41,12 @@ def run(tmp_path, monkeypatch, artefact, models):
 
     go.results = tmp_path / "results"
     return go
+
+
+def test_a_set_that_can_be_run_passes_the_check_and_a_missing_one_does_not(run, tmp_path):
+    retrieval_grid.check_retrieval(ReproduceConfig(data=str(tmp_path), only="toy"))
+    with pytest.raises(FlipkdError, match="There is no"):
+        retrieval_grid.check_retrieval(ReproduceConfig(data=str(tmp_path / "elsewhere"), only="toy"))
 
 
 def test_a_set_is_trained_on_its_own_pairs_as_directed(run):

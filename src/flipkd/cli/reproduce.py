@@ -13,6 +13,7 @@ def run(options: Options) -> None:
     from flipkd.experiments.cells import read_cells
     from flipkd.experiments.grid import run_grid
     from flipkd.experiments.report import update_file, write_report
+    from flipkd.experiments.retrieval_cells import read_retrieval
     from flipkd.experiments.retrieval_grid import check_retrieval, run_retrieval
 
     try:
@@ -21,8 +22,9 @@ def run(options: Options) -> None:
             run_grid(options)
             run_retrieval(options)
     finally:
-        # Also after a failure, or Ctrl-C: of what there is.
-        report = write_report(Path(options.results))
-        if options.readme is not None:
-            update_file(Path(options.readme), read_cells(Path(options.results)))
-    announce("report", report, "written from the cells and predictions beside it")
+        # Also after a failure, or Ctrl-C, of what there is; a run that failed before its first cell leaves none.
+        results = Path(options.results)
+        if read_cells(results) or read_retrieval(results):
+            announce("report", write_report(results), "written from the cells and predictions beside it")
+            if options.readme is not None:
+                update_file(Path(options.readme), read_cells(results))

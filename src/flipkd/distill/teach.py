@@ -59,6 +59,9 @@ def dual_thresholds(config: DistillConfig, teacher: Teacher, splits: Splits) -> 
         config: The run's settings.
         teacher: The teacher of all pairs.
         splits: The pairs.
+
+    Returns:
+        The thresholds, cosines; and what they keep and drop of validation.
     """
     validation = splits.validation
     similarity = teacher.similarity(validation.text_a, validation.text_b)

@@ -1,5 +1,6 @@
 """What was measured: one JSON line a cell, and beside it what was said of every test pair."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -8,10 +9,13 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from flipkd.errors import FlipkdError
+
+T = TypeVar("T")
 
 CELLS = "cells.jsonl"
 PREDICTIONS = "predictions"
@@ -82,17 +86,27 @@ def read_cells(results: Path) -> list[Cell]:
     Raises:
         FlipkdError: If a line is not a cell.
     """
-    return list(_cells(results / CELLS))
+    return list(read_lines(results / CELLS, Cell))
 
 
-def _cells(file: Path) -> Iterator[Cell]:
+def read_lines(file: Path, kind: type[T]) -> Iterator[T]:
+    """The lines of a file of JSON objects, each as a `kind`; none if there is no file.
+
+    Raises:
+        FlipkdError: If a line is not one.
+    """
     if not file.is_file():
         return
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            yield Cell(**json.loads(line))
+            yield kind(**json.loads(line))
         except (ValueError, TypeError) as error:
             raise FlipkdError(f"{file}, line {number}, is no cell: {error}. Delete that line.") from error
+
+
+def digest_of(settings: Any) -> str:
+    """Names settings: the first 12 digits of a SHA-256 over them as JSON."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def predictions_file(results: Path, pair_set: str, method: str, seed: int) -> Path:

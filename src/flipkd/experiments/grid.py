@@ -1,7 +1,5 @@
 """All cells, one after another: what is there is skipped, what was begun goes on."""
 
-import hashlib
-import json
 import time
 from collections import defaultdict
 from dataclasses import asdict, replace
@@ -15,7 +13,7 @@ from flipkd.device import choose_device
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
 from flipkd.evaluation.metrics import measure
-from flipkd.experiments.cells import Cell, commit, read_cells, versions, write_cell
+from flipkd.experiments.cells import Cell, commit, digest_of, read_cells, versions, write_cell
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.methods import PAPER, Outcome, SetRun
 from flipkd.experiments.sets import PAIR_SETS, PairSet, Sample, draw, groups
@@ -103,8 +101,8 @@ def settings_of(pair_set: PairSet) -> dict[str, Any]:
 
 def _digest(pair_set: PairSet) -> str:
     """Names all settings behind the cells of a set."""
-    made = [asdict(DistillConfig(**settings_of(pair_set))), PAPER, asdict(CharacterConfig())]
-    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:12]
+    made = asdict(DistillConfig(**settings_of(pair_set)))
+    return digest_of([made, PAPER, asdict(CharacterConfig()), pair_set.rows])
 
 
 def _set_run(config: ReproduceConfig, pair_set: PairSet, sample: Sample, seed: int) -> SetRun:

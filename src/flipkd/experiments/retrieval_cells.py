@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flipkd.errors import FlipkdError
-from flipkd.experiments.cells import versions
+from flipkd.experiments.cells import read_lines, versions
 from flipkd.experiments.retrieval import RetrievalResult
 from flipkd.experiments.sections import code, table
 
@@ -38,6 +37,8 @@ class RetrievalCell:
     """Share of the queries whose first entry is relevant."""
     seconds: float
     """Wall time of answering all queries, see `RetrievalResult`."""
+    settings: str
+    """Names all settings, see `digest_of`: cells of others count as not there."""
     commit: str
     """The commit of flipkd."""
     versions: dict[str, str]
@@ -46,7 +47,9 @@ class RetrievalCell:
     """What was fitted."""
 
     @classmethod
-    def of(cls, result: RetrievalResult, *, retrieval_set: str, seed: int, commit: str) -> "RetrievalCell":
+    def of(
+        cls, result: RetrievalResult, *, retrieval_set: str, seed: int, settings: str, commit: str
+    ) -> "RetrievalCell":
         """The cell of a result."""
         return cls(
             set=retrieval_set,
@@ -57,6 +60,7 @@ class RetrievalCell:
             mrr10=float(result.mrr10.mean()),
             success1=float(result.success1.mean()),
             seconds=result.seconds,
+            settings=settings,
             commit=commit,
             versions=versions() | {"bm25s": version("bm25s")},
             note=result.note,
@@ -77,20 +81,16 @@ def read_retrieval(results: Path) -> list[RetrievalCell]:
     Raises:
         FlipkdError: If a line is not a cell.
     """
-    file = results / RETRIEVAL
-    found: list[RetrievalCell] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines() if file.is_file() else [], start=1):
-        try:
-            found.append(RetrievalCell(**json.loads(line)))
-        except (ValueError, TypeError) as error:
-            raise FlipkdError(f"{file}, line {number}, is no cell: {error}. Delete that line.") from error
-    return found
+    return list(read_lines(results / RETRIEVAL, RetrievalCell))
 
 
 def retrieval_table(cells: Iterable[RetrievalCell]) -> str:
-    """A Markdown table, a row a set and method in the order they come: means over the seeds ± standard deviation."""
+    """A Markdown table, a row a set and method in the order they come: means over the seeds ± standard deviation.
+
+    Of two cells of one set, method and seed the later counts: the first was run again.
+    """
     groups: dict[tuple[str, str], list[RetrievalCell]] = defaultdict(list)
-    for cell in cells:
+    for cell in {(cell.set, cell.method, cell.seed): cell for cell in cells}.values():
         groups[cell.set, cell.method].append(cell)
     head = ["set", "method", "NDCG@10", "MRR@10", "success@1", "queries", "seeds", "seconds"]
     rows = [

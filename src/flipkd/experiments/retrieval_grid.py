@@ -1,14 +1,16 @@
 """The retrieval sets of `flipkd reproduce`: each student is trained by `flipkd distill`, then ranks."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from flipkd.console import announce, console
 from flipkd.data.table import PairTable
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.run import distill
 from flipkd.experiments.bm25 import bm25, training_pairs
-from flipkd.experiments.cells import commit
+from flipkd.experiments.cells import commit, digest_of
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.retrieval import rank_collection
 from flipkd.experiments.retrieval_cells import RetrievalCell, read_retrieval, write_retrieval
@@ -30,7 +32,7 @@ def check_retrieval(config: ReproduceConfig) -> None:
     """
     for name in config.retrieval_sets:
         read_collection(RETRIEVAL_SETS[name], Path(config.data).expanduser())
-        bm25([""], [""])
+        bm25(["a word"], ["a word"])
 
 
 def run_retrieval(config: ReproduceConfig) -> None:
@@ -43,7 +45,11 @@ def run_retrieval(config: ReproduceConfig) -> None:
         FlipkdError: If a data set is missing, or a training fails.
     """
     results = Path(config.results)
-    done = {(cell.set, cell.seed) for cell in read_retrieval(results)}
+    done = {
+        (cell.set, cell.seed)
+        for cell in read_retrieval(results)
+        if cell.set in RETRIEVAL_SETS and cell.settings == _digest(RETRIEVAL_SETS[cell.set])
+    }
     wanted = [(name, seed) for seed in range(config.seeds) for name in config.retrieval_sets]
     missing = [key for key in wanted if key not in done]
     announce("retrieval", f"{len(missing)} of {len(wanted)} sets and seeds to run", f"the others are in {results}")
@@ -57,13 +63,34 @@ def run_retrieval(config: ReproduceConfig) -> None:
         cache = Path(config.cache_dir).expanduser()
         matcher = Matcher.from_pretrained(folder, device=config.device, cache_dir=cache)
         found = rank_collection(collection, matcher, teacher, queries=QUERIES, validation_queries=QUERIES)
-        made = commit()
-        write_retrieval(results, [RetrievalCell.of(each, retrieval_set=name, seed=seed, commit=made) for each in found])
+        settings, made_by = _digest(retrieval_set), commit()
+        cells = [
+            RetrievalCell.of(each, retrieval_set=name, seed=seed, settings=settings, commit=made_by) for each in found
+        ]
+        write_retrieval(results, cells)
+
+
+def settings_of(retrieval_set: RetrievalSet) -> dict[str, Any]:
+    """What the runs of a set differ in from the defaults of `flipkd distill`."""
+    return {
+        "student": retrieval_set.student,
+        "teacher": retrieval_set.teacher,
+        "keep_teacher": True,
+        "directed": True,
+        "baseline": False,
+    }
+
+
+def _digest(retrieval_set: RetrievalSet) -> str:
+    """Names all settings behind the cells of a set."""
+    made = asdict(DistillConfig(**settings_of(retrieval_set)))
+    return digest_of([made, retrieval_set.file, retrieval_set.fields, TRAIN, VALIDATION, QUERIES])
 
 
 def _student(config: ReproduceConfig, retrieval_set: RetrievalSet, collection: Collection, seed: int) -> Path:
     """The artefact for a set and seed, trained if it is not there."""
-    folder = Path(config.work) / f"{retrieval_set.name}-{seed}"
+    # Named by the settings: what was trained by others must not be taken for this.
+    folder = Path(config.work) / f"{retrieval_set.name}-{_digest(retrieval_set)[:6]}-{seed}"
     if folder.is_dir():
         return folder
     files = {}
@@ -75,11 +102,7 @@ def _student(config: ReproduceConfig, retrieval_set: RetrievalSet, collection: C
             train=str(files["train"]),
             validation=str(files["validation"]),
             output=str(folder),
-            student=retrieval_set.student,
-            teacher=retrieval_set.teacher,
-            keep_teacher=True,
-            directed=True,
-            baseline=False,
+            **settings_of(retrieval_set),
             seed=seed,
             device=config.device,
             cache_dir=config.cache_dir,

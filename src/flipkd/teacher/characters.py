@@ -209,42 +209,21 @@ def _copies(texts: list[str], times: int, dropped: float, rng: np.random.Generat
 def _pretrain(model: Any, texts: list[str], config: CharacterConfig, seed: int) -> None:
     """Bring two copies of a text together and those of others apart (SimCSE, with characters dropped)."""
     from datasets import Dataset
-    from sentence_transformers import SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-    from transformers import PrinterCallback
 
-    from flipkd.teacher.trainer import Bar, BiTrainer, LengthBatches
+    from flipkd.teacher.trainer import train_on
 
     rng = np.random.default_rng(seed)
     text_a, text_b = (_copies(texts, config.epochs, config.dropped, rng) for _ in range(2))
-    on_cpu = model.device.type == "cpu"
-    with tempfile.TemporaryDirectory() as unused:
-        args = SentenceTransformerTrainingArguments(
-            output_dir=unused,
-            num_train_epochs=1,  # every pass has copies of its own, so they are all in the data
-            per_device_train_batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            warmup_steps=config.warmup,
-            batch_sampler=LengthBatches,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            seed=seed,
-            use_cpu=on_cpu,
-            dataloader_pin_memory=not on_cpu,
-        )
-        bar = Bar(f"Character encoder, {len(texts)} texts")
-        trainer = BiTrainer(
-            model=model,
-            args=args,
-            train_dataset=Dataset.from_dict({"text_a": text_a, "text_b": text_b}),
-            loss=MultipleNegativesRankingLoss(model),
-            callbacks=[bar],
-        )
-        trainer.remove_callback(PrinterCallback)
-        try:
-            trainer.train()
-        finally:
-            bar.progress.stop()
-    model.eval()
+    train_on(
+        model,
+        "bi",
+        Dataset.from_dict({"text_a": text_a, "text_b": text_b}),
+        MultipleNegativesRankingLoss(model),
+        epochs=1,  # every pass has copies of its own, so they are all in the data
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        warmup=config.warmup,
+        seed=seed,
+        description=f"Character encoder, {len(texts)} texts",
+    )

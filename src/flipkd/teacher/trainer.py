@@ -112,9 +112,50 @@ def train(
         description: The words beside the progress bar.
     """
     label = pairs.require_labels().astype(np.float32).tolist()
-    dataset = Dataset.from_dict({"text_a": pairs.text_a, "text_b": pairs.text_b, "label": label})
+    train_on(
+        model,
+        kind,
+        Dataset.from_dict({"text_a": pairs.text_a, "text_b": pairs.text_b, "label": label}),
+        CoSENTLoss(model) if kind == "bi" else BinaryCrossEntropyLoss(model),
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        warmup=warmup,
+        seed=seed,
+        description=description,
+    )
+
+
+def train_on(
+    model: Any,
+    kind: Kind,
+    dataset: Dataset,
+    loss: Any,
+    *,
+    epochs: float,
+    batch_size: int,
+    learning_rate: float,
+    warmup: float,
+    seed: int,
+    description: str,
+) -> None:
+    """Train a model in place on any loss of sentence-transformers.
+
+    Args:
+        model: In float32.
+        kind: Its kind.
+        dataset: With ``text_a`` and ``text_b``, and what the loss wants besides.
+        loss: Made for this model.
+        epochs: As for `train`, and so the rest.
+        batch_size: Pairs of a batch.
+        learning_rate: At its peak.
+        warmup: Share of the steps.
+        seed: Of dropout and the order of the batches.
+        description: The words beside the progress bar.
+    """
     on_cpu = model.device.type == "cpu"
     make_args = SentenceTransformerTrainingArguments if kind == "bi" else CrossEncoderTrainingArguments
+    make_trainer = BiTrainer if kind == "bi" else CrossTrainer
     with tempfile.TemporaryDirectory() as unused:
         args = make_args(
             output_dir=unused,
@@ -134,9 +175,6 @@ def train(
             dataloader_pin_memory=not on_cpu,
         )
         bar = Bar(description)
-        make_trainer, loss = (
-            (BiTrainer, CoSENTLoss(model)) if kind == "bi" else (CrossTrainer, BinaryCrossEntropyLoss(model))
-        )
         trainer = make_trainer(model=model, args=args, train_dataset=dataset, loss=loss, callbacks=[bar])
         trainer.remove_callback(PrinterCallback)
         try:
