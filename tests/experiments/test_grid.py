@@ -18,7 +18,7 @@ from tiny import pairs
 SETS = {name: PairSet(name, "none", "student", "teacher", rows=(10, 8, 12)) for name in ("one", "two")}
 
 
-SET_RUN = grid._set_run
+SET_RUN = grid.set_run
 """The real one: some tests put a stand-in in its place."""
 
 
@@ -47,7 +47,7 @@ def run(tmp_path, monkeypatch):
                 file.write("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setattr(grid, "PAIR_SETS", SETS)
     monkeypatch.setattr("flipkd.experiments.config.PAIR_SETS", SETS)
-    monkeypatch.setattr(grid, "_set_run", lambda config, pair_set, sample, seed: FakeRun(pair_set.name, seed))
+    monkeypatch.setattr(grid, "set_run", lambda config, pair_set, sample, seed: FakeRun(pair_set.name, seed))
     FakeRun.asked = []
 
     def go(**options):

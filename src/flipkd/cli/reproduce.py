@@ -12,10 +12,14 @@ def run(options: Options) -> None:
     from flipkd.console import announce
     from flipkd.experiments.cells import read_cells
     from flipkd.experiments.grid import run_grid
+    from flipkd.experiments.learning_rates import compare_rates
     from flipkd.experiments.report import update_file, write_report
     from flipkd.experiments.retrieval_cells import read_retrieval
     from flipkd.experiments.retrieval_grid import check_retrieval, run_retrieval
 
+    if options.rates:
+        compare_rates(options)
+        return
     try:
         if not options.report_only:
             check_retrieval(options)

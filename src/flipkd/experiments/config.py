@@ -27,6 +27,9 @@ class ReproduceConfig:
     """Teacher vectors and converted students are kept here."""
     readme: str | None = None
     """Also put the summary table into this Markdown file, between <!-- results: begin --> and <!-- results: end -->."""
+    rates: bool = False
+    """Instead compare learning rates of fine-tuning and flipping, as many for each, on pairs held out of training and
+    validation of the first seed, and write learning_rates.jsonl."""
     report_only: bool = False
     """Run nothing: write the report from the cells that are there."""
 

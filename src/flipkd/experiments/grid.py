@@ -67,18 +67,18 @@ def run_grid(config: ReproduceConfig) -> None:
     done = {
         Key(cell.set, cell.seed, cell.method)
         for cell in read_cells(results)
-        if cell.set in PAIR_SETS and cell.settings == _digest(PAIR_SETS[cell.set])
+        if cell.set in PAIR_SETS and cell.settings == settings_digest(PAIR_SETS[cell.set])
     }
     missing = [key for key in wanted if key not in done]
     announce("cells", f"{len(missing)} of {len(wanted)} to run", f"the others are in {results}")
     pace = _Pace(len(wanted), len(wanted) - len(missing))
     samples = {
-        name: draw(PAIR_SETS[name], Path(config.data).expanduser(), unlabelled=_unlabelled(PAIR_SETS[name]))
+        name: draw(PAIR_SETS[name], Path(config.data).expanduser(), unlabelled=unlabelled(PAIR_SETS[name]))
         for name in dict.fromkeys(key.pair_set for key in missing)
     }
     for name, seed in dict.fromkeys((key.pair_set, key.seed) for key in missing):
         methods = [key.method for key in missing if (key.pair_set, key.seed) == (name, seed)]
-        run = _set_run(config, PAIR_SETS[name], samples[name], seed)
+        run = set_run(config, PAIR_SETS[name], samples[name], seed)
         for method in methods:
             console.rule(f"{name}, seed {seed}: {method.replace('_', ' ')}")
             started = time.perf_counter()
@@ -99,16 +99,24 @@ def settings_of(pair_set: PairSet) -> dict[str, Any]:
     }
 
 
-def _digest(pair_set: PairSet) -> str:
+def settings_digest(pair_set: PairSet) -> str:
     """Names all settings behind the cells of a set."""
     made = asdict(DistillConfig(**settings_of(pair_set)))
     return digest_of([made, PAPER, asdict(CharacterConfig()), pair_set.rows])
 
 
-def _set_run(config: ReproduceConfig, pair_set: PairSet, sample: Sample, seed: int) -> SetRun:
+def set_run(config: ReproduceConfig, pair_set: PairSet, sample: Sample, seed: int) -> SetRun:
+    """One set with one seed, its work in a folder named by sample and settings.
+
+    Args:
+        config: Where the work goes.
+        pair_set: Which.
+        sample: Its pairs.
+        seed: Of everything but the sample.
+    """
     device = choose_device(config.device)
     # Named by sample and settings: what was made of others must not be taken for these.
-    name = f"{pair_set.name}-{sample.digest[:6]}-{_digest(pair_set)[:6]}"
+    name = f"{pair_set.name}-{sample.digest[:6]}-{settings_digest(pair_set)[:6]}"
     shared = Path(config.work) / name
     shared.mkdir(parents=True, exist_ok=True)
     settings = DistillConfig(**settings_of(pair_set))
@@ -130,7 +138,8 @@ def _set_run(config: ReproduceConfig, pair_set: PairSet, sample: Sample, seed: i
     return SetRun(settings, splits, shared, device, Path(config.cache_dir).expanduser(), make_teacher)
 
 
-def _unlabelled(pair_set: PairSet) -> int:
+def unlabelled(pair_set: PairSet) -> int:
+    """How many further texts of the training file a set needs."""
     return CharacterConfig().limit if pair_set.teacher == CHARACTERS else 0
 
 
@@ -151,7 +160,7 @@ def _keep(results: Path, key: Key, sample: Sample, run: SetRun, outcome: Outcome
         rows=found.n,
         trainable=run.trainable if outcome.trained else 0.0,
         sample=sample.digest,
-        settings=_digest(PAIR_SETS[key.pair_set]),
+        settings=settings_digest(PAIR_SETS[key.pair_set]),
         commit=commit(),
         versions=versions(),
         note=outcome.note,

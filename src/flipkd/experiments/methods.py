@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -219,6 +219,28 @@ class SetRun:
         if not (self.work.folder / f"read_{name}.npz").is_file():
             self._stages[name]()
         return self._run.read(name, vectors=name in ("flipped", "labels"))
+
+    def at_rate(self, method: Literal["fine_tuned", "flipped"], rate: float) -> Mapping[str, np.ndarray]:
+        """What plain fine-tuning or flipping says when its peak learning rate is `rate`; trained once.
+
+        Args:
+            method: Which of the two; flipping starts from the one warm-up of all rates.
+            rate: In the place of the configured one.
+
+        Returns:
+            As `StudentRun.read`, with similarities for flipping alone.
+        """
+        self._fill_trunk()
+        run = StudentRun(self.student, replace(self.config, learning_rate=rate), self.splits, self.work, self.device)
+        name = f"{method}_at_{rate:.2g}"
+        if not (self.work.folder / f"read_{name}.npz").is_file():
+            if method == "fine_tuned":
+                run.fine_tune(name)
+            else:
+                _, signal, thresholds = self._taught
+                run.warm_up(signal)
+                run.flip(signal, thresholds, name)
+        return run.read(name, vectors=method == "flipped")
 
     def _seconds(self, *pieces: str) -> float:
         seconds = self.work.seconds()
