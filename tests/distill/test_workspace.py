@@ -91,3 +91,11 @@ def test_time_adds_up_over_interruptions(tmp_path):
     with pytest.raises(KeyboardInterrupt), workspace.timing("stage"):
         raise KeyboardInterrupt
     assert workspace.seconds()["stage"] > first
+
+
+def test_time_is_read_from_the_clock_it_is_given(tmp_path):
+    ticks = iter((10.0, 13.5))
+    workspace = Workspace(config(tmp_path), {}, clock=lambda: next(ticks))
+    with workspace.timing("piece"):
+        pass
+    assert workspace.seconds() == {"piece": 3.5}

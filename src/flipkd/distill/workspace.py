@@ -30,12 +30,16 @@ class Workspace:
     Args:
         config: The run's settings; unfinished work of other settings is refused.
         digests: The content of each split, so that edited data are noticed.
+        clock: What `timing` reads, in seconds.
 
     Raises:
         FlipkdError: If the output is already there, or the work belongs to other settings or data.
     """
 
-    def __init__(self, config: DistillConfig, digests: dict[str, str]) -> None:
+    def __init__(
+        self, config: DistillConfig, digests: dict[str, str], clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._clock = clock
         self.output = Path(config.output)
         self.folder = self.output.with_name(self.output.name + ".work")
         if self.output.exists() and not config.overwrite:
@@ -88,15 +92,15 @@ class Workspace:
 
     @contextmanager
     def timing(self, name: str) -> Iterator[None]:
-        """Add the wall time of the block to the piece of work `name`, over interruptions too.
+        """Add the time of the block to the piece of work `name`, over interruptions too.
 
         It is also kept every few seconds meanwhile, so that a killed run loses no more than that.
         """
         seconds = self.seconds()
-        before, started, over = seconds.get(name, 0.0), time.perf_counter(), threading.Event()
+        before, started, over = seconds.get(name, 0.0), self._clock(), threading.Event()
 
         def keep() -> None:
-            seconds[name] = before + time.perf_counter() - started
+            seconds[name] = before + self._clock() - started
             self.record("seconds", seconds)
 
         def beat() -> None:
@@ -113,7 +117,7 @@ class Workspace:
             keep()
 
     def seconds(self) -> dict[str, float]:
-        """Wall time by piece of work."""
+        """Seconds by piece of work."""
         return self.recorded("seconds") or {}
 
     def publish(self, write: Callable[[Path], None]) -> None:

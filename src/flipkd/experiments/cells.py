@@ -44,7 +44,8 @@ class Cell:
     threshold: float
     """Fitted on validation: a match is a value at least this."""
     seconds: float
-    """Wall time of all training behind the cell: teacher, warm-up, joint training, or fine-tuning."""
+    """Processor time, every core's, of all training behind the cell: teacher, warm-up, joint training, or fine-tuning.
+    On a GPU it is wall time."""
     rows: int
     """Test pairs."""
     trainable: float

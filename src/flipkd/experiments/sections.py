@@ -36,7 +36,7 @@ def listed(names: Iterable[object]) -> str:
 
 def set_section(each: SetResults) -> str:
     """The section of one set."""
-    figures = ["method", "F1", "AP", "AUC", "accuracy", "seeds", "trainable", "minutes"]
+    figures = ["method", "F1", "AP", "AUC", "accuracy", "seeds", "trainable", "core min."]
     differences = ["method", *(f"{metric.upper()} to {code(reference)}" for metric, reference in SHOWN)]
     return "\n\n".join(
         [
