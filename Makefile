@@ -1,8 +1,8 @@
-# make install | demo | test | lint | docs | short-demo | benchmark
+# make install | demo | test | lint | docs | audit | kill | short-demo | benchmark
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo short-demo test lint docs benchmark
+.PHONY: install demo short-demo test lint docs audit kill benchmark
 
 install: .venv/installed
 
@@ -34,6 +34,16 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Known vulnerabilities, and secrets in tracked files. A new find of the second that is none joins the baseline by
+# `detect-secrets scan --baseline .secrets.baseline`, after a look at it.
+audit: install
+	$(BIN)/python .ci/audit.py
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
+
+# kill -9 at fifty moments of a distillation and of a match; about a quarter of an hour.
+kill: install
+	$(BIN)/pytest tests/nightly/test_kill.py -m nightly -s
 
 docs: install
 	$(BIN)/mkdocs build --strict --quiet

@@ -7,6 +7,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ import transformers.models.llama.modeling_llama  # noqa: F401
 
 import flipkd.distill.run
 import flipkd.distill.write
-import flipkd.teacher.trainer  # noqa: F401
+import flipkd.teacher.trainer
 from flipkd.cli.main import main
 
 flipkd.distill.write._draw = lambda *_: None
@@ -40,9 +41,11 @@ def command(folder, words, stop_at, disk):
 
     torch.set_num_threads(1)
     os.chdir(folder)
-    log = os.open("said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    # Through a process of its own, which the limit on files does not bind.
+    log = subprocess.Popen("cat > said", shell=True, stdin=subprocess.PIPE)
+    os.dup2(log.stdin.fileno(), 1)
+    os.dup2(log.stdin.fileno(), 2)
+    log.stdin.close()
     changes, here = 0, os.getcwd()
 
     def watch(event, arguments):
@@ -63,7 +66,11 @@ def command(folder, words, stop_at, disk):
     status = main(words)
     if disk is None:
         Path("changes").write_text(str(changes))
-    sys.exit(status)
+    sys.stdout.flush()
+    os.close(1)
+    os.close(2)
+    log.wait()
+    os._exit(status)
 
 
 class Runner:

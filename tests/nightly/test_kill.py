@@ -4,6 +4,7 @@ Three moments in every run of the tests, fifty with `make kill`.
 """
 
 import json
+import sys
 from collections import Counter
 from dataclasses import asdict
 
@@ -64,7 +65,8 @@ class Job:
                 self.survives(after=share * self.seconds)
             else:
                 self.survives(stop_at=1 + int(share * self.changes))
-        print(f"\n{self.output}: {self.seconds:.1f} s, {self.changes} changes; killed after", dict(self.stopped_after))
+        found = f"{self.seconds:.1f} s, {self.changes} changes of files; stopped after {dict(self.stopped_after)}"
+        sys.stdout.write(f"\n{self.words[0]}: {found}\n")
 
 
 def artefact_in(folder):

@@ -108,6 +108,7 @@ def load_student(
     Raises:
         FlipkdError: If there is no such model, or it has no decoder-only form.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     tokenizer = load_tokenizer(name, cache_dir=cache_dir, revision=revision, trust_remote_code=trust_remote_code)
@@ -120,6 +121,6 @@ def load_student(
             dtype=_choose_dtype(device),
             use_safetensors=True,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise _not_loaded(name, error) from error
     return model.to(device).eval(), tokenizer

@@ -6,7 +6,8 @@ sequence and read back in every later epoch, evaluation and method (docs/method.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -45,8 +46,8 @@ class TrunkCache:
     A sequence is known by a hash of its ids. When the file is full, further sequences are simply not kept and
     their trunk is computed again each time. A crash loses nothing that was indexed: rows are written before their
     index entries, and the entries of one call of `put` at once, so that a resumed run computes in the batches of an
-    uninterrupted one, to the same bits (until the file is full). Disk is taken as it is needed, before rows are written: a full disk under a
-    memory map would kill the process.
+    uninterrupted one, to the same bits (until the file is full). Disk is taken as it is needed, before rows are
+    written: a full disk under a memory map would kill the process.
 
     Args:
         folder: Where the files live; made if need be.
@@ -77,7 +78,8 @@ class TrunkCache:
                 partial.write_text(json.dumps(header))
         self._file = file = folder / "rows.bin"
         count = max(1, limit_bytes // (np.dtype(dtype).itemsize * width))
-        self._rows = np.memmap(file, dtype, mode="r+" if file.exists() else "w+", shape=(count, width))
+        with self._disk():
+            self._rows = np.memmap(file, dtype, mode="r+" if file.exists() else "w+", shape=(count, width))
         self.width = width
         self._index_file = folder / "index.bin"
         stored = self._index_file.read_bytes() if self._index_file.exists() else b""
@@ -145,16 +147,21 @@ class TrunkCache:
         row_bytes = self._rows.dtype.itemsize * self.width
         while self._taken < rows:
             step = min(len(self._rows) - self._taken, max(1, _STEP // row_bytes))
-            try:
-                with self._file.open("r+b") as handle:
-                    handle.seek(self._taken * row_bytes)
-                    handle.write(bytes(step * row_bytes))
-            except OSError as error:
-                raise FlipkdError(
-                    f"{self._file}, the frozen layers' outputs: {disk_fault(error)} "
-                    "A lower --trunk-cache-gb takes less, 0 none."
-                ) from error
+            with self._disk(), self._file.open("r+b") as handle:
+                handle.seek(self._taken * row_bytes)
+                handle.write(bytes(step * row_bytes))
             self._taken += step
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Name the file and the way out where the disk takes no more."""
+        try:
+            yield
+        except OSError as error:
+            raise FlipkdError(
+                f"{self._file}, the frozen layers' outputs: {disk_fault(error)} A lower --trunk-cache-gb takes less, 0 "
+                "none."
+            ) from error
 
 
 class Trunk:
