@@ -1,7 +1,22 @@
 """Where to compute."""
 
+import os
+
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
+
+
+def require_one_process() -> None:
+    """Refuse to train under a launcher such as torchrun: each process would train, and write, the same thing.
+
+    Raises:
+        FlipkdError: If the environment says that this is one of several processes.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise FlipkdError(
+            f"flipkd trains in one process, but WORLD_SIZE is {os.environ['WORLD_SIZE']}. Start it without torchrun or "
+            "accelerate launch, or unset WORLD_SIZE."
+        )
 
 
 def choose_device(device: str | None) -> str:
