@@ -7,13 +7,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, TrainerCallback
 
 from flipkd import FlipkdError, Matcher
-from flipkd.device import require_one_process
-from flipkd.distill.run import distill
 from flipkd.student.adapter import adapter_state, add_adapter, load_adapter
 from flipkd.student.inference import EncodedPairs, Reader
 from flipkd.student.loading import load_student
 from flipkd.student.template import Template
-from flipkd.teacher.training import TeacherConfig, fit_teacher
 from flipkd.training.config import FlipConfig
 from tiny import PROMPT, base_model, config, label_words, pairs, student, tokenizer
 from training.stages import arguments, joint, warmup
@@ -87,23 +84,6 @@ def test_one_step_alone_is_not_taken_for_training(tmp_path):
     trainer.args.max_steps = 1
     with pytest.raises(FlipkdError, match="unchanged in 1 steps"):
         trainer.run()
-
-
-def test_a_launcher_of_several_processes_is_refused(settings, models, tmp_path, monkeypatch):
-    """Rows 18, 26 and 36: otherwise each process would train alone and write the same files."""
-    made = arguments(tmp_path / "stage")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    config = TeacherConfig(epochs=1)
-    for start in (
-        lambda: distill(settings(tmp_path / "run")),
-        lambda: fit_teacher(models["teacher"], pairs(16), tmp_path / "teacher", config, seed=0, device="cpu"),
-        lambda: joint(tmp_path / "stage", arguments_=made),
-    ):
-        with pytest.raises(FlipkdError, match="one process, but WORLD_SIZE is 2"):
-            start()
-    assert list(tmp_path.iterdir()) == []
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    require_one_process()
 
 
 @pytest.mark.parametrize("method", ["bitsandbytes", "gptq", "mxfp4"])
