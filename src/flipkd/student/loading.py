@@ -94,8 +94,8 @@ def _require_unquantised(name: str, config: Any) -> None:
     quantised = getattr(config, "quantization_config", None)
     if quantised:
         raise FlipkdError(
-            f"The student {name!r} is quantised ({quantised['quant_method']}): merging an adapter into it would change "
-            "its answers. Give the model it was made from, unquantised."
+            f"The student {name!r} is quantised ({quantised.get('quant_method', 'by its config.json')}): merging an "
+            "adapter into it would change its answers. Give the model it was made from, unquantised."
         )
 
 

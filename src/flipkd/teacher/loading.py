@@ -182,8 +182,9 @@ def _settle_padding(model: Any) -> None:
     tokenizer, network = model.tokenizer, model.transformers_model
     if network is None:
         return
+    known = network.config.pad_token_id
+    known = None if known is None or known < 0 else known  # some old configurations say -1 for none
     if tokenizer.pad_token is None:
-        known = network.config.pad_token_id
         if known is not None:
             token, reason = tokenizer.convert_ids_to_tokens(known), "the tokenizer has none, the network's is taken"
         else:
@@ -192,5 +193,5 @@ def _settle_padding(model: Any) -> None:
             raise FlipkdError("The teacher's tokenizer has no pad, unk or eos token to pad with. Give it one.")
         announce("teacher's padding token", token, reason)
         tokenizer.pad_token = token
-    if network.config.pad_token_id is None:
+    if known is None:
         network.config.pad_token_id = tokenizer.pad_token_id
