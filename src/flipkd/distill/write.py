@@ -134,6 +134,7 @@ def write_artefact(
         folder,
         splits.validation,
         findings.as_given,
+        findings.read["flipped"]["validation_similarity"],
         lambda place: Matcher.from_pretrained(place, device=str(student.device), cache_dir=cache),
     )
     (folder / "README.md").write_text(
