@@ -42,7 +42,7 @@ def test_the_verdict_goes_to_standard_output_and_the_whole_to_files(two, tmp_pat
     assert "right.csv (B) is better than" in report["verdict"]
     assert (report["draws"], report["seed"], report["n"]) == (300, 7, 30)
     assert "300 draws, seed 7" in said
-    assert [part["name"] for part in report["slices"] if part["by"] == "origin"] == ["app", "web"]
+    assert [part["name"] for part in report["slices"] if part["by"] == "origin"] == ["web", "app"]
     assert report["metrics"]["f1"]["b"] == 1.0
     assert report["verdict"] in files[1].read_text()
 
