@@ -164,6 +164,7 @@ def test_leaks_between_splits_are_listed_from_both_sides(tmp_path, capsys):
         (["--model", "x", "--test", "x.csv"], "give a second one"),
         (["--train", "a.csv", "--test", "b.csv", "--pairs", "c.csv"], "which is missing"),
         (["--model", "x", "--top", "0"], "--top must be"),
+        (["--train", "a.csv", "--test", "b.csv", "--near", "80"], "--near must lie"),
     ],
 )
 def test_what_is_missing_is_said(words, error, capsys):

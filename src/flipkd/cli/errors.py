@@ -62,6 +62,8 @@ def run(options: Options) -> None:
         raise FlipkdError(f"--{next(iter(splits))} alone has nothing in common with another split: give a second one.")
     if options.top < 1:
         raise FlipkdError(f"--top must be at least 1; it is {options.top}.")
+    if not 0 < options.near <= 1:
+        raise FlipkdError(f"--near must lie above 0 and up to 1; it is {options.near}.")
     folder = None if options.output is None else Path(options.output)
     files = {} if folder is None else {name: folder / f"{name}.csv" for name in ("mistakes", "label_noise", "leaks")}
     there = [file for file in files.values() if file.exists()]

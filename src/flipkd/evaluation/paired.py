@@ -152,7 +152,7 @@ def mcnemar(right_a: Bools, right_b: Bools) -> McNemar:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's correction: what is below 0.05 afterwards would be so by chance in one family of tests of twenty.
+    """Holm's correction: where nothing is to be found, one of the family falls below 0.05 in one case of twenty.
 
     Args:
         p: One for each test of the family.
