@@ -140,6 +140,14 @@ def test_pairs_that_hang_together_decide_nothing():
     assert "about 10 independent ones" in verdict(report)
 
 
+def test_a_handful_of_pairs_decides_nothing_either():
+    label = np.arange(12) % 2
+    sides = System("old", label == 0, None, ""), System("new", label == 1, None, "")
+    assert "cannot tell old (A) and new (B) apart" in verdict(
+        compare_systems(label, np.arange(12), *sides, {}, draws=100)
+    )
+
+
 def test_what_is_not_settled_says_how_large_a_difference_would_show():
     report = compared(system("old", noisy(LABEL, 1.0, 1)), system("new", noisy(LABEL, 1.0, 2)))
     gap = report.gaps["f1"]

@@ -15,19 +15,20 @@ SLICE_COLUMNS = ("slice", "n", "matches", *COLUMNS, "p")
 def verdict(report: PairedReport) -> str:
     """A few sentences: which is better in F1 and by how much, or what the test set could not show; then the others.
 
-    F1 is named first because the thresholds are fitted for it. No system is called better where the pairs hang
-    together in too few groups for an interval to be trusted.
+    F1 is named first because the thresholds are fitted for it. No system is called better where there are too
+    few independent groups of pairs for an interval to be trusted.
     """
     a, b, gap = f"{report.a} (A)", f"{report.b} (B)", report.gaps["f1"]
+    if report.independent < FEWEST_INDEPENDENT:
+        return (
+            f"This test set cannot tell {a} and {b} apart: its {report.n} pairs count as about "
+            f"{report.independent:.0f} independent ones, since pairs that share a text speak together. Bring more "
+            "pairs, of other texts."
+        )
     if not report.differing:
         first = (
             f"{a} and {b} decide all {report.n} pairs alike; of pairs like these they hardly decide more than "
-            f"{min(3 / report.independent, 1):.1%} otherwise."
-        )
-    elif report.independent < FEWEST_INDEPENDENT:
-        return (
-            f"This test set cannot tell {a} and {b} apart: its {report.n} pairs share so many texts that they count as "
-            f"about {report.independent:.0f} independent ones. Bring pairs of other texts."
+            f"{3 / report.independent:.1%} otherwise."
         )
     elif gap.interval.settled:
         ahead, behind = (b, a) if gap.interval.difference > 0 else (a, b)
