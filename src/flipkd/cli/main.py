@@ -7,9 +7,12 @@ from flipkd import __version__
 
 COMMANDS = {
     ("data", "check"): ("flipkd.cli.data", "Check a file of pairs before anything is trained on it."),
+    ("data", "merge"): ("flipkd.cli.merge", "Take relabelled pairs back into the file they came from."),
     ("teacher", "train"): ("flipkd.cli.teacher", "Fine-tune a small encoder on labelled pairs, out of fold."),
     ("distill",): ("flipkd.cli.distill", "Train an LLM to match texts, taught by the small encoder."),
     ("match",): ("flipkd.cli.match", "Answer a file of pairs with a finished run."),
+    ("compare",): ("flipkd.cli.compare", "Compare two systems on the same pairs: is one really better?"),
+    ("errors",): ("flipkd.cli.errors", "List confident mistakes, likely label noise and leaks, to be relabelled."),
     ("reproduce",): ("flipkd.cli.reproduce", "Run the experiments behind the tables of results/."),
     ("inspect",): ("flipkd.cli.inspect", "Show the ids, the mask and the read position of some pairs."),
 }
