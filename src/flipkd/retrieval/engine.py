@@ -72,7 +72,10 @@ def translated(place: Place) -> Iterator[None]:
 
 def prepare_jieba() -> None:
     """Its dictionary is packed once into a folder of the user's own, not the shared one for temporary files."""
-    import jieba
+    try:
+        import jieba
+    except ImportError as error:
+        raise FlipkdError("BM25 of Chinese texts needs jieba: pip install 'flipkd[index]'.") from error
 
     jieba.setLogLevel(logging.WARNING)
     folder = Path("~/.cache/flipkd").expanduser()

@@ -200,7 +200,7 @@ class Store:
         records = [_record(row) for row in rows]
         for row, record in zip(rows, records, strict=True):
             for name, most in LONGEST.items():
-                size = len((json.dumps(record[name]) if name == "entry" else record[name]).encode())
+                size = len((json.dumps(record[name], ensure_ascii=False) if name == "entry" else record[name]).encode())
                 if size > most:
                     raise FlipkdError(
                         f"Entry {row.entry.id[:60]!r}: its {name} takes {size} bytes, more than the {most} of an "
