@@ -10,6 +10,7 @@ COMMANDS = {
     ("teacher", "train"): ("flipkd.cli.teacher", "Fine-tune a small encoder on labelled pairs, out of fold."),
     ("distill",): ("flipkd.cli.distill", "Train an LLM to match texts, taught by the small encoder."),
     ("match",): ("flipkd.cli.match", "Answer a file of pairs with a finished run."),
+    ("serve",): ("flipkd.cli.serve", "Answer over HTTP with finished runs."),
     ("reproduce",): ("flipkd.cli.reproduce", "Run the experiments behind the tables of results/."),
     ("inspect",): ("flipkd.cli.inspect", "Show the ids, the mask and the read position of some pairs."),
 }

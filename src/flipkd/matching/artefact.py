@@ -1,5 +1,6 @@
 """What an artefact says of itself: `flipkd.json`, checked when it is read."""
 
+import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,3 +94,11 @@ class ArtefactSpec(BaseModel):
             raise FlipkdError(
                 f"{file}: {place}: {first['msg']}. The artefact was written by another version of flipkd, or edited."
             ) from error
+
+
+def artefact_hash(folder: Path) -> str:
+    """16 hexadecimal digits that change with an artefact's adapter, settings, calibration or teacher's revision."""
+    digest = hashlib.sha256()
+    for name in (SPEC_FILE, "adapter_model.safetensors"):
+        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+    return digest.hexdigest()[:16]
