@@ -2,12 +2,14 @@
 
 import logging
 import signal
+import socket
 import sys
 import time
 from types import FrameType
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
@@ -21,15 +23,25 @@ class Server(uvicorn.Server):
     """Uvicorn, but SIGTERM and Ctrl-C let nobody in any more, wait for those inside, and end with status 0.
 
     Args:
-        config: Of uvicorn.
+        app: The application.
+        config: Its settings.
         state: Which requests are inside.
-        drain_seconds: How long they are waited for.
     """
 
-    def __init__(self, config: uvicorn.Config, state: GateState, drain_seconds: float) -> None:
-        super().__init__(config)
+    def __init__(self, app: FastAPI, config: ServeConfig, state: GateState) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="on",
+                limit_concurrency=config.max_connections,
+                timeout_graceful_shutdown=1,
+                server_header=False,
+            )  # fmt: skip
+        )
         self._state = state
-        self._drain_seconds = drain_seconds
+        self._drain_seconds = config.drain_seconds
         self._deadline = 0.0
         self.interrupted = False
 
@@ -56,26 +68,34 @@ def serve(config: ServeConfig) -> None:
         KeyboardInterrupt: After Ctrl-C, once all is finished.
     """
     state = GateState()
-    app = make_app(load_served(config), config, state)
-    _log_to_stderr()
-    uvicorn_config = uvicorn.Config(
-        app, host=config.host, port=config.port, log_config=None, access_log=False, lifespan="on",
-        limit_concurrency=config.max_connections, timeout_graceful_shutdown=1, server_header=False,
-    )  # fmt: skip
-    try:
-        sockets = [uvicorn_config.bind_socket()]
-    except SystemExit as error:
-        raise FlipkdError(
-            f"{config.host}:{config.port} cannot be listened at: it is taken, or not this machine's. Choose another "
-            "--port."
-        ) from error
-    host, port, *_ = sockets[0].getsockname()
-    shown = f"[{host}]" if ":" in host else host
-    announce("serving", f"http://{shown}:{port}", f"its documentation is at /docs; {_who(config)}")
-    server = Server(uvicorn_config, state, config.drain_seconds)
-    server.run(sockets)
+    # Taken before anything is loaded, so that a wrong one is known at once; connections are let in at the end.
+    with bound(config.host, config.port) as sock:
+        server = Server(make_app(load_served(config), config, state), config, state)
+        _log_to_stderr()
+        host, port, *_ = sock.getsockname()
+        shown = f"[{host}]" if ":" in host else host
+        announce("serving", f"http://{shown}:{port}", f"its documentation is at /docs; {_who(config)}")
+        server.run([sock])
     if server.interrupted:
         raise KeyboardInterrupt
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket at an address, which does not listen yet.
+
+    Raises:
+        FlipkdError: If the address is taken or not this machine's.
+    """
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise FlipkdError(
+            f"{host}:{port} cannot be listened at ({error.strerror}). Choose another --host or --port."
+        ) from error
+    return sock
 
 
 def _who(config: ServeConfig) -> str:
