@@ -19,6 +19,7 @@ COMMANDS = {
     ("index", "remove"): ("flipkd.cli.index.remove", "Remove entries from an index."),
     ("index", "info"): ("flipkd.cli.index.info", "Show an index's settings and size."),
     ("index", "evaluate"): ("flipkd.cli.index.evaluate", "Measure an index on queries whose right entries are known."),
+    ("serve",): ("flipkd.cli.serve", "Answer over HTTP with finished runs."),
     ("reproduce",): ("flipkd.cli.reproduce", "Run the experiments behind the tables of results/."),
     ("inspect",): ("flipkd.cli.inspect", "Show the ids, the mask and the read position of some pairs."),
 }

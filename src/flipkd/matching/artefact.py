@@ -108,3 +108,11 @@ def vector_fingerprint(folder: Path, spec: ArtefactSpec) -> str:
     settings = [spec.base_fingerprint, spec.template, spec.sites, spec.pooling, spec.first_adapted]
     digest.update(json.dumps(settings, sort_keys=True).encode())
     return digest.hexdigest()
+
+
+def artefact_hash(folder: Path) -> str:
+    """16 hexadecimal digits that change with an artefact's adapter, settings, calibration or teacher's revision."""
+    digest = hashlib.sha256()
+    for name in (SPEC_FILE, "adapter_model.safetensors"):
+        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+    return digest.hexdigest()[:16]

@@ -48,6 +48,7 @@ class Matcher:
         device: str | None = None,
         cache_dir: str | Path = "~/.cache/flipkd",
         int8: bool = False,
+        base: tuple[Any, Any] | None = None,
     ) -> "Matcher":
         """Load the artefact of a finished run.
 
@@ -56,6 +57,8 @@ class Matcher:
             device: Where to compute; by default a GPU where there is one.
             cache_dir: Where packaged students are kept once converted.
             int8: Round the student's weights to int8, on a CPU: about twice as fast, and answers move a little.
+            base: The base model and its tokenizer, where they are loaded already. They are left as they are, so that
+                several artefacts share them: the layers below the adapter always, those with it where it is not merged.
 
         Raises:
             FlipkdError: If the folder is no artefact, its base model is another one now, its template no longer
@@ -64,23 +67,26 @@ class Matcher:
         from flipkd.device import choose_device
         from flipkd.student.adapter import load_adapter
         from flipkd.student.int8 import quantise
-        from flipkd.student.loading import load_student
+        from flipkd.student.loading import load_student, sharing_copy
         from flipkd.student.template import Template
         from flipkd.student.trunk import model_fingerprint
 
         folder, cache = Path(folder), Path(cache_dir).expanduser()
         spec = ArtefactSpec.read(folder)
         chosen = choose_device(device)
-        base, tokenizer = load_student(spec.base_model, device=chosen, cache_dir=cache)
-        if model_fingerprint(base) != spec.base_fingerprint:
+        model, tokenizer = base or load_student(spec.base_model, device=chosen, cache_dir=cache)
+        if model_fingerprint(model) != spec.base_fingerprint:
             raise FlipkdError(
                 f"{spec.base_model} is not the base model that {folder} was trained on: its weights differ. "
                 "Point the artefact's base_model at the right one, or train again."
             )
         template = Template.from_dict(spec.template)
         template.check_tokenizer(tokenizer)
+        merges = next(model.parameters()).dtype == torch.float32
+        if base is not None:
+            model = sharing_copy(model, spec.first_adapted if merges else model.config.num_hidden_layers)
         student = load_adapter(
-            base,
+            model,
             tokenizer,
             template,
             folder,
@@ -88,7 +94,7 @@ class Matcher:
             pooling=spec.pooling,
             first_adapted=spec.first_adapted,
         )
-        if next(base.parameters()).dtype == torch.float32:
+        if merges:
             student.merge()
             announce("adapter", "merged into the weights", "fewer multiplications, and float32 loses nothing by it")
         if int8:

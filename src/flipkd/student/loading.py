@@ -140,3 +140,18 @@ def load_student(
     except (OSError, ValueError, ImportError) as error:
         raise _not_loaded(name, error) from error
     return model.to(device).eval(), tokenizer
+
+
+def sharing_copy(model: Any, first_changed: int) -> Any:
+    """A copy of a base model that shares all weights below a layer, so that several adapters need little room.
+
+    Args:
+        model: The base model, which is left as it is.
+        first_changed: Index of the lowest layer whose weights the copy has for itself; the number of layers shares all.
+    """
+    from flipkd.student.view import layers_name
+
+    decoder = model.get_decoder()
+    layers = getattr(decoder, layers_name(decoder))
+    own = {id(weight) for layer in layers[first_changed:] for weight in layer.parameters()}
+    return copy.deepcopy(model, {id(weight): weight for weight in model.parameters() if id(weight) not in own})
