@@ -29,6 +29,7 @@ def compared(a, b, *, group=EACH, parts=None, draws=300, label=LABEL):
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
+@settings(deadline=None)
 def test_mcnemar_is_the_chance_of_a_split_as_uneven_by_hand(decided):
     from math import comb
 
