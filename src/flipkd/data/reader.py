@@ -27,7 +27,8 @@ def _ending(path: str) -> str:
     return Path(path.lower().removesuffix(".gz")).suffix
 
 
-def _open(path: str, encoding: str | None, chunk_rows: int) -> AbstractContextManager[Records]:
+def open_records(path: str, encoding: str | None = None, chunk_rows: int = 2048) -> AbstractContextManager[Records]:
+    """Open a file or data set as records, whatever its columns; arguments and errors as for `iter_pairs`."""
     file, ending = Path(path), _ending(path)
     if not file.exists() and ending in ENDINGS:
         raise FlipkdError(f"{path!r} is neither a file nor a data set that could be loaded (no such file).")
@@ -76,7 +77,7 @@ def iter_pairs(
             is no text or no label, or there are no pairs in it; with file, line or row, and the mend.
     """
     rows = dropped = 0
-    with _open(path, encoding, chunk_rows) as records:
+    with open_records(path, encoding, chunk_rows) as records:
         found = find_columns(records.header, columns, labelled=labelled, source=path)
         announce("columns", found.describe(records.header), path)
         for batch in records.batches:

@@ -1,6 +1,7 @@
 """What an artefact says of itself: `flipkd.json`, checked when it is read."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,6 +95,19 @@ class ArtefactSpec(BaseModel):
             raise FlipkdError(
                 f"{file}: {place}: {first['msg']}. The artefact was written by another version of flipkd, or edited."
             ) from error
+
+
+def vector_fingerprint(folder: Path, spec: ArtefactSpec) -> str:
+    """A hash of all that an artefact's vectors come from; calibration and threshold have no part in it.
+
+    Args:
+        folder: The artefact.
+        spec: What it says of itself.
+    """
+    digest = hashlib.sha256((folder / "adapter_model.safetensors").read_bytes())
+    settings = [spec.base_fingerprint, spec.template, spec.sites, spec.pooling, spec.first_adapted]
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    return digest.hexdigest()
 
 
 def artefact_hash(folder: Path) -> str:

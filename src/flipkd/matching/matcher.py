@@ -11,7 +11,7 @@ from flipkd.console import announce
 from flipkd.errors import FlipkdError
 from flipkd.evaluation.answer import Answer
 from flipkd.evaluation.cascade import Band
-from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec
+from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, vector_fingerprint
 from flipkd.matching.ranking import Entries
 from flipkd.matching.results import MatchArrays, MatchResult, Ranked
 from flipkd.matching.vectors import VectorCache
@@ -27,12 +27,16 @@ class Matcher:
         student: The student with its adapter.
         spec: What the artefact says of itself.
         teacher: The small model, where the artefact keeps it.
+        fingerprint: Of what the vectors come from, see `flipkd.matching.artefact.vector_fingerprint`.
     """
 
-    def __init__(self, student: Student, spec: ArtefactSpec, teacher: Teacher | None) -> None:
+    def __init__(
+        self, student: Student, spec: ArtefactSpec, teacher: Teacher | None, fingerprint: str | None = None
+    ) -> None:
         self.student = student
         self.spec = spec
         self.teacher = teacher
+        self.fingerprint = fingerprint
         self.answer = Answer.from_dict(spec.answer)
         self.band = None if spec.cascade is None else Band.from_dict(spec.cascade)
 
@@ -98,7 +102,7 @@ class Matcher:
             announce("weights", "int8", "as asked; answers move a little")
         kept = spec.teacher.kept
         teacher = Teacher.load(str(folder / TEACHER_FOLDER), device=chosen, cache=False) if kept else None
-        return cls(student, spec, teacher)
+        return cls(student, spec, teacher, vector_fingerprint(folder, spec))
 
     def match(self, text_a: str, text_b: str) -> MatchResult:
         """Do two texts mean the same?"""
@@ -137,6 +141,7 @@ class Matcher:
         batch_tokens: int = 1024,
         cascade: bool = False,
         known: VectorCache | None = None,
+        similarity: np.ndarray | None = None,
     ) -> MatchArrays:
         """As `match_many`, columns in and columns out.
 
@@ -146,12 +151,15 @@ class Matcher:
             batch_tokens: Tokens of a batch.
             cascade: As for `match_many`.
             known: Vectors of earlier calls, read and added to where the encoder is read alone.
+            similarity: (n,) float64 similarities of the pairs, where they are known: the encoder is not asked.
         """
         band = self.require_band() if cascade else None
         reader = Reader(self.student, batch_tokens=batch_tokens)
         pairs = EncodedPairs.of(self.student, text_a, text_b)
         if band is None and "decoder" in self.answer.sources:
-            if "encoder" in self.answer.sources:
+            if similarity is not None:
+                log_odds = reader.log_odds(pairs)
+            elif "encoder" in self.answer.sources:
                 signals = reader.signals(pairs)
                 log_odds, similarity = signals.log_odds, signals.similarity
             else:
@@ -159,8 +167,9 @@ class Matcher:
             logit = self._both_orders(reader, pairs, log_odds)
             return self._arrays(self._full(logit, similarity, text_a, text_b), similarity, logit)
 
-        vectors = reader.vectors(pairs.ids) if known is None else known.read(pairs.ids, reader.vectors)
-        similarity = np.einsum("nd,nd->n", vectors[pairs.a], vectors[pairs.b], dtype=np.float64)
+        if similarity is None:
+            vectors = reader.vectors(pairs.ids) if known is None else known.read(pairs.ids, reader.vectors)
+            similarity = np.einsum("nd,nd->n", vectors[pairs.a], vectors[pairs.b], dtype=np.float64)
         logit = np.full(len(similarity), np.nan)
         probability = (self.answer if band is None else band.encoder).probability({"encoder": similarity})
         asked: list[int] = [] if band is None else np.flatnonzero(band.asks(similarity)).tolist()
