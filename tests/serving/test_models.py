@@ -1,7 +1,7 @@
 """Several artefacts over one base model, by name."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from flipkd import FlipkdError
 from flipkd.matching.artefact import artefact_hash
 from flipkd.matching.matcher import Matcher
 from flipkd.serving.config import ServeConfig
-from flipkd.serving.models import Served, load_served
+from flipkd.serving.models import load_served
 from serving.conftest import edited
 from tiny import texts
 
@@ -46,7 +46,7 @@ def test_int8_artefacts_share_a_base_too(folders):
 
 
 def test_a_kept_teacher_serves_along(artefact, models, make_client, tmp_path):
-    folder = edited(artefact, tmp_path / "kept", "encoder", "teacher", kept=True)
+    folder = edited(artefact, tmp_path / "kept", "decoder", "encoder", "teacher", kept=True)
     shutil.copytree(models["teacher"], f"{folder}/teacher")
     served = load_served(ServeConfig(model=folder, device="cpu"))
     expected = [one.probability for one in Matcher.from_pretrained(folder, device="cpu").match_many(PAIRS)]
@@ -55,7 +55,14 @@ def test_a_kept_teacher_serves_along(artefact, models, make_client, tmp_path):
         found = client.post("/match", json={"pairs": PAIRS}).json()["data"]
     assert card["teacher"] == served["kept"].matcher.spec.teacher.name
     np.testing.assert_allclose([row["probability"] for row in found], expected, atol=1e-5)
-    assert [row["logit"] for row in found] == [None] * len(PAIRS)
+
+
+def test_what_was_not_asked_is_null(artefact, make_client, tmp_path):
+    folder = edited(artefact, tmp_path / "alone", "encoder")
+    with make_client(load_served(ServeConfig(model=folder, device="cpu"))) as client:
+        (row,) = client.post("/match", json={"pairs": PAIRS[:1]}).json()["data"]
+    assert row["logit"] is None
+    assert -1 <= row["similarity"] <= 1
 
 
 def test_the_hash_changes_with_adapter_and_settings(served, folders, artefact, tmp_path):
@@ -90,29 +97,53 @@ def test_a_name_that_cannot_stand_in_a_path_is_refused(name):
 @dataclass(frozen=True)
 class Entry:
     id: str
-    probability: float
+    question: str
+    answer: str
+    extra: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Hit:
+    entry: Entry
+    similarity: float
     logit: float
+    probability: float
+    match: bool
+
+
+@dataclass(frozen=True)
+class Found:
+    hits: tuple[Hit, ...]
+
+    @property
+    def answer(self):
+        return self.hits[0] if self.hits[0].match else None
 
 
 class StandIn:
-    """An index that finds the question itself."""
+    """An index that finds the question itself, for queries of `lost` a match."""
 
-    def search(self, query, top):
-        return [Entry(f"{query} {n}", 0.9 - n / 10, float("nan")) for n in range(top)]
+    def search(self, query, *, top):
+        match = query == "lost"
+        entries = [Entry(f"e{n}", f"{query} {n}", "call us", {"topic": "x"}) for n in range(top)]
+        return Found(tuple(Hit(entry, 0.5, float("nan"), 0.9 - n / 10, match) for n, entry in enumerate(entries)))
 
 
 def test_search_asks_the_index_of_the_default_artefact(served, make_client):
     one, other = served.values()
-    indexed = {"cards": Served(one.name, one.hash, one.matcher, StandIn()), "loans": other}
+    indexed = {"cards": replace(one, index=StandIn()), "loans": other}
     with make_client(indexed) as client:
-        found = client.post("/search", json={"query": "reset", "top": 2}).json()
-        assert found["results"] == [
-            {"id": "reset 0", "probability": 0.9, "logit": None},
-            {"id": "reset 1", "probability": 0.8, "logit": None},
-        ]
-        assert found["artefact"]["name"] == "cards"
+        found = client.post("/search", json={"query": "lost", "top": 2}).json()
+        unsure = client.post("/search", json={"query": "stolen"}).json()
         assert client.post("/search", json={"query": " "}).status_code == 400
         assert client.post("/search", json={"query": "a", "top": 0}).status_code == 400
         refused = client.post("/search", json={"query": "a", "model": "loans"})
+    first = {"id": "e0", "question": "lost 0", "answer": "call us", "extra": {"topic": "x"}}
+    assert found["results"][0] == first | {"similarity": 0.5, "logit": None, "probability": 0.9, "match": True}
+    assert [row["id"] for row in found["results"]] == ["e0", "e1"]
+    assert found["answer"] == found["results"][0]
+    assert found["artefact"]["name"] == "cards"
+    assert unsure["answer"] is None
+    assert len(unsure["results"]) == 5
     assert refused.status_code == 400
     assert "another artefact" in refused.json()["error"]["message"]

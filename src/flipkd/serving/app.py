@@ -71,7 +71,8 @@ def make_app(served: dict[str, Served], config: ServeConfig, state: GateState | 
     _add_status(app, service, metrics, state)
     _add_refusals(app)
     _describe_keys(app, bool(config.api_key_file))
-    routes = frozenset(getattr(route, "path", "") for group in (app, *routers) for route in group.routes)
+    known = [*app.routes, *(route for router in routers for route in router.routes)]
+    routes = frozenset(getattr(route, "path", "") for route in known)
     app.add_middleware(
         Gate,
         keys=read_keys(config.api_key_file) if config.api_key_file else None,

@@ -19,10 +19,10 @@ Key = tuple[str, Kind]
 
 
 class Index(Protocol):
-    """What is needed of `flipkd.retrieval.FaqIndex`."""
+    """What is needed of a FAQ index."""
 
-    def search(self, query: str, top: int) -> Any:
-        """The best entries for a query."""
+    def search(self, query: str, *, top: int) -> Any:
+        """The best entries for a query, and the answer, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Served:
         if kind == "encode":
             return list(self.matcher.encode([text for (text,) in rows], batch_tokens=batch_tokens))
         assert self.index is not None, "a search is refused where there is no index"
-        return [self.index.search(query, top) for query, top in rows]
+        return [self.index.search(query, top=top) for query, top in rows]
 
 
 def load_served(config: ServeConfig) -> dict[str, Served]:
@@ -131,7 +131,7 @@ def open_index(config: ServeConfig, matcher: Matcher) -> Index | None:
     if not config.index:
         return None
     try:
-        from flipkd.retrieval.index import FaqIndex  # type: ignore[import-not-found]
+        from flipkd.retrieval.index import FaqIndex
     except ImportError as error:
         raise FlipkdError(f"--index needs what is not installed here: {error}") from error
     found: Index = FaqIndex.open(config.index, matcher)

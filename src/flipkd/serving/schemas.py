@@ -241,10 +241,29 @@ class MatchAnswer(Answer):
     data: list[Match]
 
 
-class SearchAnswer(Answer):
-    """What the index finds; no results where nothing reaches its threshold."""
+class SearchResult(BaseModel):
+    """An entry of the index and what is said of it; null where NaN."""
 
-    results: list[dict[str, Any]]
+    id: str
+    question: str
+    answer: str
+    extra: dict[str, str]
+    similarity: float
+    logit: float | None
+    probability: float
+    match: bool
+
+
+class SearchAnswer(Answer):
+    """The best entries.
+
+    Attributes:
+        answer: The best one, or null, "no answer", where it is no match by the artefact's threshold.
+        results: By falling probability.
+    """
+
+    answer: SearchResult | None
+    results: list[SearchResult]
 
 
 class ModelCard(BaseModel):

@@ -1,6 +1,5 @@
 """/search: a question to the FAQ index."""
 
-from dataclasses import asdict
 from math import isnan
 from typing import Any
 
@@ -8,7 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 
 from flipkd.serving.errors import STATUSES
-from flipkd.serving.schemas import SearchAnswer, SearchRequest
+from flipkd.serving.schemas import SearchAnswer, SearchRequest, SearchResult
 from flipkd.serving.service import Service
 
 
@@ -22,13 +21,18 @@ def make_search_router(service: Service) -> APIRouter:
 
     @router.post("/search", summary="The entries of the FAQ that answer a question")
     async def search(request: SearchRequest, http: HttpRequest) -> SearchAnswer:
-        """The best entries, each with its similarity and calibrated probability."""
+        """The best entries, and the answer: null where no entry is a match."""
         asked = await service.ask(http, request.model, "search", [(request.query,)], "query", top=request.top)
-        return SearchAnswer(**asked.head(), results=[_plain(found) for found in asked.answers[0]])
+        (found,) = asked.answers
+        results = [_result(hit) for hit in found.hits]
+        return SearchAnswer(**asked.head(), answer=None if found.answer is None else results[0], results=results)
 
     return router
 
 
-def _plain(found: Any) -> dict[str, Any]:
-    """The fields of what the index found; null where NaN."""
-    return {name: None if isinstance(value, float) and isnan(value) else value for name, value in asdict(found).items()}
+def _result(hit: Any) -> SearchResult:
+    entry = hit.entry
+    return SearchResult(
+        id=entry.id, question=entry.question, answer=entry.answer, extra=entry.extra, similarity=hit.similarity,
+        logit=None if isnan(hit.logit) else hit.logit, probability=hit.probability, match=hit.match,
+    )  # fmt: skip
