@@ -1,7 +1,6 @@
 """Several artefacts over one base model, by name."""
 
 import shutil
-from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -92,58 +91,3 @@ def test_tokens_are_those_of_the_prompt_and_cut_as_in_training(served):
 def test_a_name_that_cannot_stand_in_a_path_is_refused(name):
     with pytest.raises(FlipkdError, match="cannot be the name"):
         ServeConfig(models={name: "x"}).folders()
-
-
-@dataclass(frozen=True)
-class Entry:
-    id: str
-    question: str
-    answer: str
-    extra: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Hit:
-    entry: Entry
-    similarity: float
-    logit: float
-    probability: float
-    match: bool
-
-
-@dataclass(frozen=True)
-class Found:
-    hits: tuple[Hit, ...]
-
-    @property
-    def answer(self):
-        return self.hits[0] if self.hits[0].match else None
-
-
-class StandIn:
-    """An index that finds the question itself, for queries of `lost` a match."""
-
-    def search(self, query, *, top):
-        match = query == "lost"
-        entries = [Entry(f"e{n}", f"{query} {n}", "call us", {"topic": "x"}) for n in range(top)]
-        return Found(tuple(Hit(entry, 0.5, float("nan"), 0.9 - n / 10, match) for n, entry in enumerate(entries)))
-
-
-def test_search_asks_the_index_of_the_default_artefact(served, make_client):
-    one, other = served.values()
-    indexed = {"cards": replace(one, index=StandIn()), "loans": other}
-    with make_client(indexed) as client:
-        found = client.post("/search", json={"query": "lost", "top": 2}).json()
-        unsure = client.post("/search", json={"query": "stolen"}).json()
-        assert client.post("/search", json={"query": " "}).status_code == 400
-        assert client.post("/search", json={"query": "a", "top": 0}).status_code == 400
-        refused = client.post("/search", json={"query": "a", "model": "loans"})
-    first = {"id": "e0", "question": "lost 0", "answer": "call us", "extra": {"topic": "x"}}
-    assert found["results"][0] == first | {"similarity": 0.5, "logit": None, "probability": 0.9, "match": True}
-    assert [row["id"] for row in found["results"]] == ["e0", "e1"]
-    assert found["answer"] == found["results"][0]
-    assert found["artefact"]["name"] == "cards"
-    assert unsure["answer"] is None
-    assert len(unsure["results"]) == 5
-    assert refused.status_code == 400
-    assert "another artefact" in refused.json()["error"]["message"]

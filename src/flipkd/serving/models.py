@@ -4,25 +4,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from flipkd.console import announce
-from flipkd.errors import FlipkdError
 from flipkd.matching.artefact import ArtefactSpec, artefact_hash
 from flipkd.matching.matcher import Matcher
+from flipkd.retrieval.index import FaqIndex
 from flipkd.serving.config import ServeConfig
 from flipkd.serving.texts import Row
 
 Kind = Literal["match", "encode", "search"]
 Key = tuple[str, Kind]
 """What computes a row: an artefact's name, and which of its abilities."""
-
-
-class Index(Protocol):
-    """What is needed of a FAQ index."""
-
-    def search(self, query: str, *, top: int) -> Any:
-        """The best entries for a query, and the answer, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,7 @@ class Served:
     name: str
     hash: str
     matcher: Matcher
-    index: Index | None = None
+    index: FaqIndex | None = None
 
     def count(self, rows: Sequence[Row]) -> Counted:
         """Tokens of rows, each distinct text counted once.
@@ -126,16 +119,9 @@ def load_served(config: ServeConfig) -> dict[str, Served]:
     return served
 
 
-def open_index(config: ServeConfig, matcher: Matcher) -> Index | None:
+def open_index(config: ServeConfig, matcher: Matcher) -> FaqIndex | None:
     """The index of the settings, if any, opened for the default artefact."""
-    if not config.index:
-        return None
-    try:
-        from flipkd.retrieval.index import FaqIndex
-    except ImportError as error:
-        raise FlipkdError(f"--index needs what is not installed here: {error}") from error
-    found: Index = FaqIndex.open(config.index, matcher)
-    return found
+    return FaqIndex.open(config.index, matcher, batch_tokens=config.batch_tokens) if config.index else None
 
 
 def choose(served: Mapping[str, Served], name: str | None) -> Served | None:

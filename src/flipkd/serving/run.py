@@ -65,12 +65,18 @@ def serve(config: ServeConfig) -> None:
     state = GateState()
     # Taken before anything is loaded, so that a wrong one is known at once; connections are let in at the end.
     with bound(config.host, config.port) as sock:
-        server = Server(make_app(load_served(config), config, state), config, state)
+        served = load_served(config)
+        server = Server(make_app(served, config, state), config, state)
         _log_to_stderr()
         host, port, *_ = sock.getsockname()
         shown = f"[{host}]" if ":" in host else host
         announce("serving", f"http://{shown}:{port}", f"its documentation is at /docs; {_who(config)}")
-        server.run([sock])
+        try:
+            server.run([sock])
+        finally:
+            for one in served.values():
+                if one.index is not None:
+                    one.index.close()
     if server.interrupted:
         raise KeyboardInterrupt
 

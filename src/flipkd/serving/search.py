@@ -1,11 +1,11 @@
 """/search: a question to the FAQ index."""
 
 from math import isnan
-from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 
+from flipkd.retrieval.results import Hit
 from flipkd.serving.errors import STATUSES
 from flipkd.serving.schemas import SearchAnswer, SearchRequest, SearchResult
 from flipkd.serving.service import Service
@@ -30,7 +30,7 @@ def make_search_router(service: Service) -> APIRouter:
     return router
 
 
-def _result(hit: Any) -> SearchResult:
+def _result(hit: Hit) -> SearchResult:
     entry = hit.entry
     return SearchResult(
         id=entry.id, question=entry.question, answer=entry.answer, extra=entry.extra, similarity=hit.similarity,
