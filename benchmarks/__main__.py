@@ -19,6 +19,7 @@ CLAIMS = (
     "cascade",
     "int8",
     "rank",
+    "serve",
     "training_step",
     "scale",
 )

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from flipkd.distill.config import DistillConfig
     from flipkd.errors import FlipkdError
     from flipkd.matching.matcher import Matcher
+    from flipkd.retrieval.index import FaqIndex
     from flipkd.teacher.teacher import Teacher
     from flipkd.training.config import FlipConfig
     from flipkd.training.trainer import FlipTrainer
@@ -16,6 +17,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "DistillConfig": "flipkd.distill.config",
+    "FaqIndex": "flipkd.retrieval.index",
     "FlipConfig": "flipkd.training.config",
     "FlipTrainer": "flipkd.training.trainer",
     "FlipkdError": "flipkd.errors",
@@ -27,6 +29,7 @@ _HOMES = {
 
 __all__ = [
     "DistillConfig",
+    "FaqIndex",
     "FlipConfig",
     "FlipTrainer",
     "FlipkdError",

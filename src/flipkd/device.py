@@ -1,7 +1,22 @@
 """Where to compute."""
 
+import os
+
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
+
+
+def require_one_process() -> None:
+    """Refuse a whole job under a launcher such as torchrun: each process would do it, and write the same files.
+
+    Raises:
+        FlipkdError: If the environment says that this is one of several processes.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise FlipkdError(
+            f"The job runs in one process, but WORLD_SIZE is {os.environ['WORLD_SIZE']}. Start it without torchrun or "
+            "accelerate launch, or unset WORLD_SIZE. A script of your own around FlipTrainer may have several."
+        )
 
 
 def choose_device(device: str | None) -> str:

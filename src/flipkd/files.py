@@ -58,21 +58,23 @@ def removed_name(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.removed")
 
 
-def disk_fault(error: BaseException) -> str | None:
+def disk_fault(error: BaseException, place: str = "") -> str | None:
     """An error of the disk as one line with its mend; `None` for any other error.
 
     Not all of them are an `OSError`: libraries in Rust and C++ wrap the system's error in one of their own.
 
     Args:
         error: What was raised.
+        place: Where was written, said where the error names no file.
     """
-    said = str(error)
-    if isinstance(error, OSError):
-        mend = MENDS.get(error.errno or 0)
-        return f"{said}. {mend}" if mend else f"{said}."
+    said = str(error).partition("\n")[0]
+    where = f"Writing {place} or beside it: " if place else ""
     code = re.search(r"\(os error (\d+)\)", said)
+    if isinstance(error, OSError):
+        mend = MENDS.get(error.errno or 0, "")
+        return f"{'' if error.filename else where}{said}. {mend}".strip()
     if code:
-        return f"{said}. {MENDS.get(int(code[1]), 'Mend that and run the same command again.')}"
+        return f"{where}{said}. {MENDS.get(int(code[1]), '')}".strip()
     if isinstance(error, RuntimeError) and ("PytorchStreamWriter" in said or "inline_container" in said):
-        return f"torch could not write a checkpoint ({said.splitlines()[0]}). {MENDS[errno.ENOSPC]}"
+        return f"{where}torch could not write a checkpoint ({said}). {MENDS[errno.ENOSPC]}"
     return None

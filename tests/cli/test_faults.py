@@ -54,7 +54,7 @@ def test_an_adapter_of_another_base(copy, capfd):
 
     file = copy / "run" / "adapter_model.safetensors"
     save_file({name: value[:, :3].contiguous() for name, value in load_file(file).items()}, file)
-    assert "is damaged, or of another base model: " in refusal(copy, capfd)
+    assert "does not fit the base model, or is damaged: " in refusal(copy, capfd)
 
 
 def test_an_adapter_without_its_names(copy, capfd):

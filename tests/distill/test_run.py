@@ -190,26 +190,6 @@ def assert_same(found, expected):
             assert found["rows"][name][figure] == pytest.approx(row[figure], abs=1e-5), (name, figure)
 
 
-def test_a_nan_loss_writes_no_artefact(settings, tmp_path):
-    original = FlipTrainer.terms
-
-    def spoil(self, model, batch):
-        terms = original(self, model, batch)
-        return terms._replace(weighted={name: term * float("nan") for name, term in terms.weighted.items()})
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FlipTrainer, "terms", spoil)
-        with pytest.raises(FlipkdError, match="not finite at step 1"):
-            distill(settings(tmp_path / "run"))
-    assert [entry.name for entry in tmp_path.iterdir()] == ["run.work"]
-
-
-def test_an_untrained_adapter_fails_the_self_check(settings, tmp_path):
-    with pytest.raises(FlipkdError, match="loaded nothing"):
-        distill(settings(tmp_path / "run", learning_rate=0.0, warmup_epochs=0, baseline=False))
-    assert not (tmp_path / "run").exists()
-
-
 def test_one_class_is_refused_before_anything_is_trained(settings, tmp_path):
     bad = tmp_path / "pairs.csv"
     bad.write_text("text_a,text_b,label\na b,c d,1\ne f,g h,1\n", encoding="utf-8")

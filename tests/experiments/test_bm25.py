@@ -5,8 +5,8 @@ import pytest
 
 from experiments.collections_by_hand import write_set
 from flipkd.experiments.bm25 import NEGATIVES, bm25, training_pairs
-from flipkd.experiments.retrieval_metrics import ranked
 from flipkd.experiments.retrieval_sets import Collection, Queries, RetrievalSet, read_collection
+from flipkd.retrieval.metrics import ranked
 
 pytest.importorskip("bm25s")
 

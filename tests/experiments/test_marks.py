@@ -1,7 +1,7 @@
 import pytest
 
+from flipkd.evaluation.intervals import Interval
 from flipkd.experiments.comparisons import SetResults
-from flipkd.experiments.intervals import Interval
 from flipkd.experiments.marks import marks
 from flipkd.experiments.sets import PAIR_SETS
 

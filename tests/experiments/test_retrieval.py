@@ -9,8 +9,8 @@ from experiments.collections_by_hand import write_set
 from flipkd import FlipkdError, Matcher
 from flipkd.experiments.retrieval import Fusion, fit_fusion, rank_collection, reordered
 from flipkd.experiments.retrieval_cells import RetrievalCell, read_retrieval, retrieval_table, write_retrieval
-from flipkd.experiments.retrieval_metrics import mrr, ndcg, ranked
 from flipkd.experiments.retrieval_sets import RetrievalSet, read_collection
+from flipkd.retrieval.metrics import mrr, ndcg, ranked
 from flipkd.teacher.teacher import Teacher
 
 pytest.importorskip("bm25s")

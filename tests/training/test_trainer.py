@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from flipkd.errors import FlipkdError
+from flipkd.student.adapter import adapter_state
 from flipkd.training.config import FlipConfig
-from flipkd.training.stage import adapter_state
 from flipkd.training.trainer import FlipTrainer
 from tiny import pairs, student
 from training.stages import LIMITS, arguments, joint, signal_of, vectors_of, warmup

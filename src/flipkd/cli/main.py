@@ -7,9 +7,19 @@ from flipkd import __version__
 
 COMMANDS = {
     ("data", "check"): ("flipkd.cli.data", "Check a file of pairs before anything is trained on it."),
+    ("data", "merge"): ("flipkd.cli.merge", "Take relabelled pairs back into the file they came from."),
     ("teacher", "train"): ("flipkd.cli.teacher", "Fine-tune a small encoder on labelled pairs, out of fold."),
     ("distill",): ("flipkd.cli.distill", "Train an LLM to match texts, taught by the small encoder."),
     ("match",): ("flipkd.cli.match", "Answer a file of pairs with a finished run."),
+    ("compare",): ("flipkd.cli.compare", "Compare two systems on the same pairs: is one really better?"),
+    ("errors",): ("flipkd.cli.errors", "List confident mistakes, likely label noise and leaks, to be relabelled."),
+    ("index", "build"): ("flipkd.cli.index.build", "Build an index of a FAQ, for a finished run."),
+    ("index", "search"): ("flipkd.cli.index.search", "Answer queries from an index, or say that nothing does."),
+    ("index", "add"): ("flipkd.cli.index.add", "Add entries to an index, and update those that changed."),
+    ("index", "remove"): ("flipkd.cli.index.remove", "Remove entries from an index."),
+    ("index", "info"): ("flipkd.cli.index.info", "Show an index's settings and size."),
+    ("index", "evaluate"): ("flipkd.cli.index.evaluate", "Measure an index on queries whose right entries are known."),
+    ("serve",): ("flipkd.cli.serve", "Answer over HTTP with finished runs."),
     ("reproduce",): ("flipkd.cli.reproduce", "Run the experiments behind the tables of results/."),
     ("inspect",): ("flipkd.cli.inspect", "Show the ids, the mask and the read position of some pairs."),
 }
@@ -63,10 +73,13 @@ def _run(module: str, prog: str, words: list[str]) -> int:
     from flipkd.files import disk_fault
 
     command = import_module(module)
+    place = ""
     try:
         from flipkd.cli.options import parse
 
-        command.run(parse(command.Options, prog, words))
+        options = parse(command.Options, prog, words)
+        place = getattr(options, "output", None) or ""
+        command.run(options)
     except KeyboardInterrupt:
         resumes = (
             " The same command goes on from the last checkpoint."
@@ -78,7 +91,7 @@ def _run(module: str, prog: str, words: list[str]) -> int:
     except BrokenPipeError:
         return 1
     except Exception as error:
-        said = str(error) if isinstance(error, FlipkdError) else disk_fault(error)
+        said = str(error) if isinstance(error, FlipkdError) else disk_fault(error, place)
         if said is None:
             raise
         # Not wrapped: a message is one line, whatever the terminal's width, so that it can be searched for.

@@ -1,6 +1,7 @@
 """Options straight from a dataclass: its fields are the flags, its attribute docstrings the help."""
 
 from dataclasses import fields, is_dataclass
+from itertools import takewhile
 from typing import TypeVar, get_type_hints
 
 from jsonargparse import ArgumentParser, set_parsing_settings
@@ -19,8 +20,7 @@ def parse(options: type[T], prog: str, words: list[str]) -> T:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(prog=prog, description=options.__doc__)
     parser.add_argument("--config", action="config", help="A YAML file with these options.")
-    for name in positionals(options):
-        words = _name_first(words, name)
+    words = _name_first(words, positionals(options))
     parser.add_class_arguments(options, as_group=False)
     found = parser.parse_args(spelled(words, _switches(options)))
     found.pop("config", None)
@@ -29,12 +29,13 @@ def parse(options: type[T], prog: str, words: list[str]) -> T:
 
 
 def positionals(options: type) -> tuple[str, ...]:
-    """Fields that may be given without their name, as the first word."""
+    """Fields that may be given without their name, as the first words, in this order."""
     return tuple(field.name for field in fields(options) if field.metadata.get("first_word"))
 
 
-def _name_first(words: list[str], name: str) -> list[str]:
-    return [f"--{name}={words[0]}", *words[1:]] if words and not words[0].startswith("-") else words
+def _name_first(words: list[str], names: tuple[str, ...]) -> list[str]:
+    bare = list(takewhile(lambda word: not word.startswith("-"), words[: len(names)]))
+    return [f"--{name}={word}" for name, word in zip(names, bare, strict=False)] + words[len(bare) :]
 
 
 def _switches(options: type) -> set[str]:

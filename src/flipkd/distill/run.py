@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from flipkd.console import announce, console, warn
-from flipkd.device import choose_device
+from flipkd.device import choose_device, require_one_process
 from flipkd.distill.compare import Comparison, Signal, compare, signal_of
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits, read_splits
@@ -17,6 +17,7 @@ from flipkd.distill.write import Cascade, Findings, write_artefact
 from flipkd.evaluation.answer import Answer, choose_order
 from flipkd.evaluation.cascade import fit_band, speed_curve
 from flipkd.evaluation.table import comparison_table
+from flipkd.student.trunk import model_fingerprint
 from flipkd.teacher.teacher import Teacher
 
 
@@ -32,17 +33,21 @@ def distill(config: DistillConfig) -> Path:
         The artefact's folder.
 
     Raises:
-        FlipkdError: For bad input, a loss that is not finite, or an artefact that fails its self-check.
+        FlipkdError: For bad input, one of several processes, a loss that is not finite, a stage that changes nothing,
+            or an artefact that fails its self-check.
     """
+    require_one_process()
     config.require_files()
     splits = read_splits(config)
     work = Workspace(config, {name: table.digest() for name, table in splits.tables.items()})
     device = choose_device(config.device)
     cache = Path(config.cache_dir).expanduser()
     teacher, signal = teach(config, splits, work, device, cache)
+    work.require_same("teacher", teacher.revision)
     thresholds, report = dual_thresholds(config, teacher, splits)
 
     student = build_student(config, device, cache)
+    work.require_same("student", model_fingerprint(student.model.get_base_model()))
     if config.trunk_cache_gb > 0:
         limit = int(config.trunk_cache_gb * 2**30)
         student.use_trunk_cache(work.folder / "trunk", limit, config.trunk_cache_dtype)

@@ -14,7 +14,7 @@ from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
 from flipkd.distill.workspace import Workspace
 from flipkd.files import written_whole
-from flipkd.student.adapter import add_adapter
+from flipkd.student.adapter import adapter_state, add_adapter
 from flipkd.student.inference import EncodedPairs, Reader
 from flipkd.student.loading import load_student
 from flipkd.student.model import Student
@@ -22,7 +22,7 @@ from flipkd.student.template import Template
 from flipkd.teacher.signal import TeacherSignal
 from flipkd.teacher.thresholds import DualThresholds
 from flipkd.training.rates import joint_rate, warm_up_rate
-from flipkd.training.stage import StageTrainer, adapter_state, load_adapter_state
+from flipkd.training.stage import StageTrainer, load_adapter_state
 from flipkd.training.trainer import FlipTrainer, WarmupTrainer, training_arguments
 
 

@@ -83,6 +83,26 @@ class Workspace:
         with written_whole(self.folder / f"{name}.json") as partial:
             partial.write_text(json.dumps(value, indent=2))
 
+    def require_same(self, what: str, fingerprint: str) -> None:
+        """Refuse to go on with another model than the work was begun with, under the same name or folder.
+
+        Args:
+            what: The model's part, such as ``student``.
+            fingerprint: Of its content.
+
+        Raises:
+            FlipkdError: If it is another one now.
+        """
+        name = f"{what}_fingerprint"
+        before = self.recorded(name)
+        if before is None:
+            self.record(name, fingerprint)
+        elif before != fingerprint:
+            raise FlipkdError(
+                f"The {what} is another one than when the work in {self.folder} was begun. Put it back, or delete that "
+                "folder to start anew."
+            )
+
     def recorded(self, name: str) -> Any | None:
         """What `record` kept, or `None`."""
         file = self.folder / f"{name}.json"

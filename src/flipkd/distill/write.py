@@ -19,7 +19,7 @@ from flipkd.distill.selfcheck import reload_and_check
 from flipkd.distill.splits import Splits
 from flipkd.evaluation.answer import Answer
 from flipkd.evaluation.cascade import Band, Point
-from flipkd.evaluation.predictions import write_predictions
+from flipkd.evaluation.predictions import PREDICTIONS, answer_column, write_predictions
 from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, TeacherRecord
 from flipkd.matching.matcher import Matcher
 from flipkd.student.inference import EncodedPairs
@@ -134,6 +134,7 @@ def write_artefact(
         folder,
         splits.validation,
         findings.as_given,
+        findings.read["flipped"]["validation_similarity"],
         lambda place: Matcher.from_pretrained(place, device=str(student.device), cache_dir=cache),
     )
     (folder / "README.md").write_text(
@@ -151,8 +152,7 @@ def _write_records(folder: Path, measured: PairTable, student: Student, findings
     with (training / "log.jsonl").open("w", encoding="utf-8") as handle:
         handle.writelines(json.dumps(record) + "\n" for record in findings.log)
     comparison = findings.comparison
-    method = "flipped_teacher" if "teacher" in findings.answer.sources else "flipped_answer"
-    probability = comparison.columns[f"{method}_probability"]
+    probability = comparison.columns[answer_column(findings.answer.sources)]
     metrics = {
         "measured_on": comparison.measured,
         "rows": {name: row.as_dict() for name, row in comparison.rows.items()},
@@ -163,7 +163,7 @@ def _write_records(folder: Path, measured: PairTable, student: Student, findings
     }
     (evaluation / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
     write_predictions(
-        evaluation / "predictions.parquet",
+        folder / PREDICTIONS,
         measured,
         comparison.columns,
         match=probability >= findings.answer.threshold,

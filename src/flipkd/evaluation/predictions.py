@@ -1,12 +1,54 @@
 """What was answered for each pair, as a parquet file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flipkd.data.table import PairTable
+from flipkd.errors import FlipkdError
+
+PREDICTIONS = Path("evaluation") / "predictions.parquet"
+"""Where an artefact keeps what it answered."""
+
+
+def answer_column(sources: Sequence[str]) -> str:
+    """The column of an artefact's predictions that holds its own answer's probability.
+
+    Args:
+        sources: The signals that the answer uses, see `flipkd.evaluation.answer.Answer`.
+    """
+    return f"{'flipped_teacher' if 'teacher' in sources else 'flipped_answer'}_probability"
+
+
+def numbers(table: PairTable, column: str) -> NDArray[np.float64]:
+    """A further column of a file as numbers.
+
+    Args:
+        table: The pairs.
+        column: A key of its `extra`.
+
+    Returns:
+        (n,) float64, all finite.
+
+    Raises:
+        FlipkdError: If there is no such column, or a cell is no finite number; with file and line.
+    """
+    if column not in table.extra:
+        there = ", ".join(repr(name) for name in table.extra) or "none"
+        raise FlipkdError(f"{table.source} has no column {column!r}. Its further columns are: {there}.")
+    found = np.empty(len(table))
+    for row, cell in enumerate(table.extra[column]):
+        try:
+            found[row] = float(cell)
+        except ValueError:
+            found[row] = np.nan
+        if not np.isfinite(found[row]):
+            raise FlipkdError(
+                f"{table.source}, line {table.line[row]}: column {column!r} holds {cell!r}, which is no finite number."
+            )
+    return found
 
 
 def kinds(match: NDArray[np.bool_], label: NDArray[np.int64]) -> list[str]:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from flipkd.data.table import PairTable
 from flipkd.errors import FlipkdError
-from flipkd.experiments.retrieval_metrics import ranked
 from flipkd.experiments.retrieval_sets import Collection, Queries
+from flipkd.retrieval.metrics import ranked
 
 NEGATIVES = 2
 """Pairs that do not match, for one that does."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from flipkd.errors import FlipkdError
+from flipkd.evaluation.intervals import Estimate, Interval, Metric, draw_rows, estimate, mean_sd, paired_interval
 from flipkd.experiments.cells import CELLS, Cell, read_cells, read_predictions
-from flipkd.experiments.intervals import Estimate, Interval, Metric, draw_rows, estimate, mean_sd, paired_interval
 from flipkd.experiments.sets import PAIR_SETS
 
 ONE_MODEL = (

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from flipkd.evaluation.intervals import Interval, Metric
 from flipkd.experiments.comparisons import METRICS, SetResults
-from flipkd.experiments.intervals import Interval, Metric
 from flipkd.experiments.sets import PAIR_SETS
 
 SEEDS = 3

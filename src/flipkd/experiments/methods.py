@@ -18,8 +18,8 @@ from flipkd.distill.student import StudentRun, build_student
 from flipkd.distill.teach import dual_thresholds, teach
 from flipkd.distill.workspace import Workspace
 from flipkd.evaluation.answer import fit_answer
+from flipkd.evaluation.overlap import overlap
 from flipkd.evaluation.thresholds import best_threshold
-from flipkd.experiments.floor import overlap
 from flipkd.experiments.labels import LIMITS, LabelWarmupTrainer, label_signal
 from flipkd.student.inference import EncodedPairs
 from flipkd.student.model import Student

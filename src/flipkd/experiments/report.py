@@ -9,9 +9,9 @@ from pathlib import Path
 
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
+from flipkd.evaluation.intervals import LEVEL, REPLICATES
 from flipkd.experiments.cells import Cell
 from flipkd.experiments.comparisons import SetResults, by_set, over_seeds, read_results
-from flipkd.experiments.intervals import LEVEL, REPLICATES
 from flipkd.experiments.marks import Condition, marks
 from flipkd.experiments.retrieval_cells import read_retrieval, retrieval_table
 from flipkd.experiments.sections import DASH, code, listed, set_section, table

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from flipkd.console import announce
 from flipkd.experiments.bm25 import bm25
-from flipkd.experiments.retrieval_metrics import mrr, ndcg, ranked, success
 from flipkd.experiments.retrieval_sets import Collection, Queries
 from flipkd.matching.matcher import Matcher
+from flipkd.retrieval.metrics import mrr, ndcg, ranked, success
 from flipkd.student.inference import EncodedPairs, Reader
 from flipkd.teacher.teacher import Teacher
 

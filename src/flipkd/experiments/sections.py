@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from flipkd.evaluation.intervals import Interval, Metric
 from flipkd.experiments.comparisons import ONE_MODEL, TWO_MODELS, SetResults
-from flipkd.experiments.intervals import Interval, Metric
 
 DASH = "–"
 FIGURES = ("f1", "ap", "auc", "accuracy")

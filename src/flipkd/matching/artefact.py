@@ -1,5 +1,7 @@
 """What an artefact says of itself: `flipkd.json`, checked when it is read."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,3 +95,24 @@ class ArtefactSpec(BaseModel):
             raise FlipkdError(
                 f"{file}: {place}: {first['msg']}. The artefact was written by another version of flipkd, or edited."
             ) from error
+
+
+def vector_fingerprint(folder: Path, spec: ArtefactSpec) -> str:
+    """A hash of all that an artefact's vectors come from; calibration and threshold have no part in it.
+
+    Args:
+        folder: The artefact.
+        spec: What it says of itself.
+    """
+    digest = hashlib.sha256((folder / "adapter_model.safetensors").read_bytes())
+    settings = [spec.base_fingerprint, spec.template, spec.sites, spec.pooling, spec.first_adapted]
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def artefact_hash(folder: Path) -> str:
+    """16 hexadecimal digits that change with an artefact's adapter, settings, calibration or teacher's revision."""
+    digest = hashlib.sha256()
+    for name in (SPEC_FILE, "adapter_model.safetensors"):
+        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+    return digest.hexdigest()[:16]

@@ -11,7 +11,7 @@ from flipkd.console import announce
 from flipkd.errors import FlipkdError
 from flipkd.evaluation.answer import Answer
 from flipkd.evaluation.cascade import Band
-from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec
+from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, vector_fingerprint
 from flipkd.matching.ranking import Entries
 from flipkd.matching.results import MatchArrays, MatchResult, Ranked
 from flipkd.matching.vectors import VectorCache
@@ -27,12 +27,16 @@ class Matcher:
         student: The student with its adapter.
         spec: What the artefact says of itself.
         teacher: The small model, where the artefact keeps it.
+        fingerprint: Of what the vectors come from, see `flipkd.matching.artefact.vector_fingerprint`.
     """
 
-    def __init__(self, student: Student, spec: ArtefactSpec, teacher: Teacher | None) -> None:
+    def __init__(
+        self, student: Student, spec: ArtefactSpec, teacher: Teacher | None, fingerprint: str | None = None
+    ) -> None:
         self.student = student
         self.spec = spec
         self.teacher = teacher
+        self.fingerprint = fingerprint
         self.answer = Answer.from_dict(spec.answer)
         self.band = None if spec.cascade is None else Band.from_dict(spec.cascade)
 
@@ -44,6 +48,7 @@ class Matcher:
         device: str | None = None,
         cache_dir: str | Path = "~/.cache/flipkd",
         int8: bool = False,
+        base: tuple[Any, Any] | None = None,
     ) -> "Matcher":
         """Load the artefact of a finished run.
 
@@ -52,6 +57,8 @@ class Matcher:
             device: Where to compute; by default a GPU where there is one.
             cache_dir: Where packaged students are kept once converted.
             int8: Round the student's weights to int8, on a CPU: about twice as fast, and answers move a little.
+            base: The base model and its tokenizer, where they are loaded already. They are left as they are, so that
+                several artefacts share them: the layers below the adapter always, those with it where it is not merged.
 
         Raises:
             FlipkdError: If the folder is no artefact, its base model is another one now, its template no longer
@@ -60,23 +67,26 @@ class Matcher:
         from flipkd.device import choose_device
         from flipkd.student.adapter import load_adapter
         from flipkd.student.int8 import quantise
-        from flipkd.student.loading import load_student
+        from flipkd.student.loading import load_student, sharing_copy
         from flipkd.student.template import Template
         from flipkd.student.trunk import model_fingerprint
 
         folder, cache = Path(folder), Path(cache_dir).expanduser()
         spec = ArtefactSpec.read(folder)
         chosen = choose_device(device)
-        base, tokenizer = load_student(spec.base_model, device=chosen, cache_dir=cache)
-        if model_fingerprint(base) != spec.base_fingerprint:
+        model, tokenizer = base or load_student(spec.base_model, device=chosen, cache_dir=cache)
+        if model_fingerprint(model) != spec.base_fingerprint:
             raise FlipkdError(
                 f"{spec.base_model} is not the base model that {folder} was trained on: its weights differ. "
                 "Point the artefact's base_model at the right one, or train again."
             )
         template = Template.from_dict(spec.template)
         template.check_tokenizer(tokenizer)
+        merges = next(model.parameters()).dtype == torch.float32
+        if base is not None:
+            model = sharing_copy(model, spec.first_adapted if merges else model.config.num_hidden_layers)
         student = load_adapter(
-            base,
+            model,
             tokenizer,
             template,
             folder,
@@ -84,13 +94,14 @@ class Matcher:
             pooling=spec.pooling,
             first_adapted=spec.first_adapted,
         )
-        if next(base.parameters()).dtype == torch.float32:
+        if merges:
             student.merge()
             announce("adapter", "merged into the weights", "fewer multiplications, and float32 loses nothing by it")
         if int8:
             quantise(student)
             announce("weights", "int8", "as asked; answers move a little")
-        return cls(student, spec, _kept_teacher(folder, spec, chosen) if spec.teacher.kept else None)
+        teacher = _kept_teacher(folder, spec, chosen) if spec.teacher.kept else None
+        return cls(student, spec, teacher, vector_fingerprint(folder, spec))
 
     def match(self, text_a: str, text_b: str) -> MatchResult:
         """Do two texts mean the same?"""
@@ -129,6 +140,7 @@ class Matcher:
         batch_tokens: int = 1024,
         cascade: bool = False,
         known: VectorCache | None = None,
+        similarity: np.ndarray | None = None,
     ) -> MatchArrays:
         """As `match_many`, columns in and columns out.
 
@@ -138,12 +150,15 @@ class Matcher:
             batch_tokens: Tokens of a batch.
             cascade: As for `match_many`.
             known: Vectors of earlier calls, read and added to where the encoder is read alone.
+            similarity: (n,) float64 similarities of the pairs, where they are known: the encoder is not asked.
         """
         band = self.require_band() if cascade else None
         reader = Reader(self.student, batch_tokens=batch_tokens)
         pairs = EncodedPairs.of(self.student, text_a, text_b)
         if band is None and "decoder" in self.answer.sources:
-            if "encoder" in self.answer.sources:
+            if similarity is not None:
+                log_odds = reader.log_odds(pairs)
+            elif "encoder" in self.answer.sources:
                 signals = reader.signals(pairs)
                 log_odds, similarity = signals.log_odds, signals.similarity
             else:
@@ -151,8 +166,9 @@ class Matcher:
             logit = self._both_orders(reader, pairs, log_odds)
             return self._arrays(self._full(logit, similarity, text_a, text_b), similarity, logit)
 
-        vectors = reader.vectors(pairs.ids) if known is None else known.read(pairs.ids, reader.vectors)
-        similarity = np.einsum("nd,nd->n", vectors[pairs.a], vectors[pairs.b], dtype=np.float64)
+        if similarity is None:
+            vectors = reader.vectors(pairs.ids) if known is None else known.read(pairs.ids, reader.vectors)
+            similarity = np.einsum("nd,nd->n", vectors[pairs.a], vectors[pairs.b], dtype=np.float64)
         logit = np.full(len(similarity), np.nan)
         probability = (self.answer if band is None else band.encoder).probability({"encoder": similarity})
         asked: list[int] = [] if band is None else np.flatnonzero(band.asks(similarity)).tolist()

@@ -1,9 +1,13 @@
 """Give a student a LoRA adapter, and read one back (PEFT does both)."""
 
+import hashlib
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+
+from torch import Tensor
 
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
@@ -99,6 +103,7 @@ def add_adapter(
     trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     total = sum(p.numel() for p in adapted.parameters())
     announce("adapter", f"r = {rank}", f"{trained:,} of {total:,} parameters are trained, {trained / total:.2%}")
+    announce("adapter's start", adapter_digest(adapted)[:12], f"a hash of A as seed {seed} draws it")
     return student
 
 
@@ -119,8 +124,8 @@ def load_adapter(
     a file that says otherwise, and read a pickle where there are no safetensors.
 
     Raises:
-        FlipkdError: If a file is missing or damaged, the weights do not fit the base, or nothing was loaded (every B is
-            zero).
+        FlipkdError: If a file is missing or damaged, the weights do not fit the base or are not finite, or nothing was
+            loaded (every B is zero).
     """
     from peft import LoraConfig, PeftModel
     from safetensors import SafetensorError
@@ -136,9 +141,10 @@ def load_adapter(
             adapted = PeftModel.from_pretrained(model, str(folder), config=config, is_trainable=trainable)
     except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise FlipkdError(
-            f"The adapter in {folder} is damaged, or of another base model: {error}. Copy the artefact again, or train "
-            "again."
+            f"The adapter in {folder} does not fit the base model, or is damaged: {error}. Copy the artefact again, or "
+            "train again."
         ) from error
+    require_finite(adapter_state(adapted), f"The adapter in {folder}")
     if not max(adapter_norms(adapted).values(), default=0.0) > 0.0:
         raise FlipkdError(f"The adapter in {folder} loaded nothing: all its B matrices are zero.")
     return Student(adapted, tokenizer, template, sites=sites, pooling=pooling, first_adapted=first_adapted)
@@ -147,3 +153,35 @@ def load_adapter(
 def adapter_norms(model: Any) -> dict[str, float]:
     """The norm of each LoRA B, by parameter name; all zero means that nothing was trained or loaded."""
     return {name: float(p.detach().norm()) for name, p in model.named_parameters() if ".lora_B." in name}
+
+
+def adapter_state(model: Any) -> dict[str, Tensor]:
+    """The adapter's parameters by name."""
+    return {name: p.detach().contiguous() for name, p in model.named_parameters() if ".lora_" in name}
+
+
+def require_finite(state: Mapping[str, Tensor], what: str) -> None:
+    """Refuse an adapter with NaN or infinity in it.
+
+    Args:
+        state: Its parameters by name.
+        what: Whose they are, for the message.
+
+    Raises:
+        FlipkdError: If a number in it is not finite.
+    """
+    broken = [name for name, value in state.items() if not value.isfinite().all()]
+    if broken:
+        raise FlipkdError(
+            f"{what} is broken: {len(broken)} of {len(state)} weights hold NaN or infinity, first {broken[0]}. "
+            "Train again, with a lower learning rate."
+        )
+
+
+def adapter_digest(model: Any) -> str:
+    """A hash of the adapter's numbers, hexadecimal: two runs that begin alike show the same."""
+    digest = hashlib.sha256()
+    for name, value in adapter_state(model).items():
+        digest.update(name.encode())
+        digest.update(value.float().cpu().numpy().tobytes())
+    return digest.hexdigest()

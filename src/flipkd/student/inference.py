@@ -9,6 +9,7 @@ import torch
 
 from flipkd.console import track
 from flipkd.data.table import PairTable
+from flipkd.errors import FlipkdError
 from flipkd.student.model import Student, StudentOutput
 from flipkd.student.packing import Packed, pack, to_device
 
@@ -118,6 +119,8 @@ class Reader:
         student: Put into evaluation mode while it is read.
         batch_tokens: Tokens of a batch.
         progress: What to call the progress bar; `None` shows none.
+
+    Whatever is read is finite: a `FlipkdError` is raised where it is not.
     """
 
     def __init__(self, student: Student, *, batch_tokens: int = 1024, progress: str | None = None) -> None:
@@ -135,7 +138,13 @@ class Reader:
         try:
             with torch.inference_mode():
                 for batch in shown:
-                    yield batch, self.student(to_device(pack_batch(batch), self.student.device))
+                    output = self.student(to_device(pack_batch(batch), self.student.device))
+                    if not all(part is None or part.isfinite().all() for part in output):
+                        raise FlipkdError(
+                            "The student answers NaN or infinity: its weights are damaged, or its numbers too large "
+                            f"for {next(self.student.parameters()).dtype}. Nothing of it is kept."
+                        )
+                    yield batch, output
         finally:
             self.student.train(was_training)
 

@@ -79,7 +79,7 @@ def load_tokenizer(name: str, *, cache_dir: Path, revision: str | None = None, t
     source = str(packaged_folder(name, cache_dir)) if name in PACKAGED else name
     try:
         return AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise _not_loaded(name, error) from error
 
 
@@ -88,6 +88,15 @@ def _not_loaded(name: str, error: Exception) -> FlipkdError:
         f"Could not load the student {name!r}: {error}\nGive a hub id, a folder with a causal LM in "
         f"safetensors, or one of {', '.join(PACKAGED)}."
     )
+
+
+def _require_unquantised(name: str, config: Any) -> None:
+    quantised = getattr(config, "quantization_config", None)
+    if quantised:
+        raise FlipkdError(
+            f"The student {name!r} is quantised ({quantised.get('quant_method', 'by its config.json')}): merging an "
+            "adapter into it would change its answers. Give the model it was made from, unquantised."
+        )
 
 
 def load_student(
@@ -106,16 +115,24 @@ def load_student(
         The model, in evaluation mode, and its tokenizer.
 
     Raises:
-        FlipkdError: If there is no such model, or it has no decoder-only form.
+        FlipkdError: If there is no such model, it has no decoder-only form, or it is quantised.
     """
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     tokenizer = load_tokenizer(name, cache_dir=cache_dir, revision=revision, trust_remote_code=trust_remote_code)
     source = str(packaged_folder(name, cache_dir)) if name in PACKAGED else name
     try:
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
+        _require_unquantised(name, config)
+        attention = config._attn_implementation
+        if attention not in (None, "eager", "sdpa"):
+            announce("attention", "sdpa", f"{name} asks for {attention}, which cannot read flipkd's packed rows")
+            attention = "sdpa"
         model = AutoModelForCausalLM.from_pretrained(
             source,
+            config=config,
+            attn_implementation=attention,
             revision=revision,
             trust_remote_code=trust_remote_code,
             dtype=_choose_dtype(device),
@@ -124,3 +141,18 @@ def load_student(
     except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise _not_loaded(name, error) from error
     return model.to(device).eval(), tokenizer
+
+
+def sharing_copy(model: Any, first_changed: int) -> Any:
+    """A copy of a base model that shares all weights below a layer, so that several adapters need little room.
+
+    Args:
+        model: The base model, which is left as it is.
+        first_changed: Index of the lowest layer whose weights the copy has for itself; the number of layers shares all.
+    """
+    from flipkd.student.view import layers_name
+
+    decoder = model.get_decoder()
+    layers = getattr(decoder, layers_name(decoder))
+    own = {id(weight) for layer in layers[first_changed:] for weight in layer.parameters()}
+    return copy.deepcopy(model, {id(weight): weight for weight in model.parameters() if id(weight) not in own})

@@ -128,6 +128,13 @@ class Student(nn.Module):
         assert not reentrant, "reentrant checkpointing would leave the vectors without a graph"
         self.model.get_base_model().activation_checkpointing_enable({"use_reentrant": False}, **options)
 
+    def train(self, mode: bool = True) -> "Student":
+        """As for any module, but the frozen trunk stays as it is at inference: dropout there would be kept for good."""
+        super().train(mode)
+        if self.trunk is not None:
+            self.trunk.stretch.view.eval()
+        return self
+
     def merge(self) -> None:
         """Add B A to the weights, for inference: fewer multiplications, and A is still read. Not to be trained on."""
         self.model.merge_adapter()
@@ -242,6 +249,11 @@ class Student(nn.Module):
     @torch.no_grad()
     def _check_reading(self, theirs: Tensor) -> None:
         """Compare this reading with the model's own answers."""
+        if not theirs.isfinite().all():
+            raise FlipkdError(
+                f"The base model {self.base_name} answers {theirs.tolist()}: its weights are damaged, or too large for "
+                f"{next(self.parameters()).dtype}. Fetch it again, or choose another student."
+            )
         packed = to_device(pack(self.template, self._samples(), [(0, 1), (2, 3)], "none"), self.device)
         try:
             ours = self(packed).log_odds

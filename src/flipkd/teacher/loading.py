@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from flipkd.console import announce
 from flipkd.errors import FlipkdError
 from flipkd.teacher.record import ALL, RECORD
 
@@ -139,11 +140,12 @@ def _refuse_foreign_parts(folder: Path) -> None:
     for pickle in folder.rglob("pytorch_model.bin"):
         if not any(pickle.parent.glob("model*.safetensors")):
             raise FlipkdError(
-                f"{pickle} is a pickle, which can run code when it is read, and flipkd reads none. Save the model again "
-                "in safetensors."
+                f"{pickle} is a pickle, which can run code when it is read, and flipkd reads none. Save the model "
+                "again in safetensors."
             )
     listed = folder / "modules.json"
-    for part in _json(listed):
+    parts: Any = _json(listed)
+    for part in parts:
         place = (folder / part["path"]).resolve()
         if not place.is_relative_to(folder.resolve()):
             raise FlipkdError(f"{listed} names a part outside of its folder, {part['path']!r}. Do not use this model.")
@@ -159,7 +161,8 @@ def load_model(folder: Path, kind: Kind, *, device: str | None, train: bool = Fa
         train: Load in float32 wherever it is, not in the dtype it was saved in, which a GPU can use.
 
     Raises:
-        FlipkdError: If it can't be loaded so, or is a cross-encoder with more than one label.
+        FlipkdError: If it can't be loaded so, is a cross-encoder with more than one label, or has no token to pad
+            with.
     """
     from safetensors import SafetensorError
     from sentence_transformers import CrossEncoder, SentenceTransformer
@@ -178,7 +181,16 @@ def load_model(folder: Path, kind: Kind, *, device: str | None, train: bool = Fa
                 local_files_only=True,
                 model_kwargs={"use_safetensors": True, "dtype": dtype},
             )
-    except (OSError, ValueError, KeyError, TypeError, ImportError, AttributeError, RuntimeError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        ImportError,
+        AttributeError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
         raise FlipkdError(
             f"Could not load the teacher in {folder}: {error}\nIt must be one that sentence-transformers loads, "
             "with weights in safetensors and without code of its own."
@@ -188,4 +200,28 @@ def load_model(folder: Path, kind: Kind, *, device: str | None, train: bool = Fa
             f"The cross-encoder in {folder} has {model.num_labels} labels. A teacher must have one, "
             "the logit of a match; train or choose one with num_labels=1."
         )
+    _settle_padding(model)
     return model
+
+
+def _settle_padding(model: Any) -> None:
+    """One padding token for tokenizer and network alike, as they are and as they will be saved.
+
+    A decoder that became a teacher often has none, or in one of the two places alone, and then reads no batch.
+    """
+    tokenizer, network = model.tokenizer, model.transformers_model
+    if network is None:
+        return
+    known = network.config.pad_token_id
+    known = None if known is None or known < 0 else known  # some old configurations say -1 for none
+    if tokenizer.pad_token is None:
+        if known is not None:
+            token, reason = tokenizer.convert_ids_to_tokens(known), "the tokenizer has none, the network's is taken"
+        else:
+            token, reason = tokenizer.unk_token or tokenizer.eos_token, "neither tokenizer nor network has one"
+        if token is None:
+            raise FlipkdError("The teacher's tokenizer has no pad, unk or eos token to pad with. Give it one.")
+        announce("teacher's padding token", token, reason)
+        tokenizer.pad_token = token
+    if known is None:
+        network.config.pad_token_id = tokenizer.pad_token_id

@@ -10,15 +10,24 @@ from numpy.typing import NDArray
 
 from flipkd.console import announce, warn
 from flipkd.data.table import PairTable
+from flipkd.errors import FlipkdError
 from flipkd.teacher.leak import LeakReport, check_leak
 from flipkd.teacher.record import RECORD, FitRecord, fold_names, is_fitted, read_record
 from flipkd.teacher.teacher import Teacher, cosines
+from flipkd.teacher.thresholds import require_similarities
+
+LENGTH_TOLERANCE = 1e-2
+"""How far a vector's length may be from 1, which half precision allows."""
 
 
 # eq=False: arrays in a generated __eq__ raise.
 @dataclass(frozen=True, eq=False)
 class TeacherSignal:
-    """Vectors of the texts and similarities of the training pairs."""
+    """Vectors of the texts and similarities of the training pairs.
+
+    Raises:
+        FlipkdError: If a similarity is not in [-1, 1], or a vector not of length 1.
+    """
 
     texts: list[str]
     """The distinct texts of the training pairs in order of first appearance, then the unlabelled ones."""
@@ -33,6 +42,17 @@ class TeacherSignal:
     calibration: NDArray[np.float64]
     """(geometries, 2) float64: slope and offset that turn a similarity into the log-odds of a match, each fitted on
     pairs which that geometry's teacher did not see."""
+
+    def __post_init__(self) -> None:
+        require_similarities(self.pair_similarity)
+        if self.vectors is not None:
+            length = np.linalg.norm(self.vectors, axis=1)
+            bad = np.flatnonzero(~(np.abs(length - 1) < LENGTH_TOLERANCE))
+            if len(bad):
+                raise FlipkdError(
+                    f"The teacher's vectors must be of length 1; {len(bad)} of {len(length)} are not, first that of "
+                    f"{self.texts[bad[0]][:80]!r} with length {length[bad[0]]:g}. Divide each by its length."
+                )
 
     @cached_property
     def row_of(self) -> dict[str, int]:

@@ -25,7 +25,7 @@ BAR = 30
 
 @dataclass(frozen=True)
 class DualThresholds:
-    """Where the teacher's similarities are trusted; tau_n < tau_p always."""
+    """Where the teacher's similarities are trusted; tau_n < tau_p always, tau_n < 1 and tau_p > -1."""
 
     tau_p: float
     """Floor of trusted positives, a similarity."""
@@ -37,6 +37,11 @@ class DualThresholds:
     def __post_init__(self) -> None:
         if not self.tau_n < self.tau_p:
             raise FlipkdError(f"tau_n ({self.tau_n}) must be below tau_p ({self.tau_p}).")
+        if not (self.tau_n < 1 and self.tau_p > -1):
+            raise FlipkdError(
+                f"tau_n is {self.tau_n} and tau_p {self.tau_p}, but similarities lie in [-1, 1] (a cosine, or 2p - 1 "
+                "of a probability p): tau_n must be below 1 and tau_p above -1. Convert thresholds of another scale."
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """The fields, for JSON."""
@@ -87,6 +92,24 @@ def fit_thresholds(similarity: ArrayLike, label: ArrayLike, *, precision: float 
     return DualThresholds(float(tau_p), float(tau_n), reason)
 
 
+def require_similarities(similarity: NDArray[np.floating[Any]]) -> None:
+    """Refuse numbers that are no similarities of a teacher.
+
+    Args:
+        similarity: (n,) T.
+
+    Raises:
+        FlipkdError: If one is not finite or not in [-1, 1]; names its row.
+    """
+    bad = np.flatnonzero(~((similarity >= -1) & (similarity <= 1)))
+    if len(bad):
+        raise FlipkdError(
+            "Similarities must be finite and in [-1, 1] (a cosine, or 2p - 1 of a probability p); "
+            f"{len(bad)} of {len(similarity)} are not, first {similarity[bad[0]]} at row {bad[0]}. Convert logits or "
+            "other scales first."
+        )
+
+
 def _checked(similarity: ArrayLike, label: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     t = np.asarray(similarity, dtype=np.float64)
     y = np.asarray(label)
@@ -94,12 +117,7 @@ def _checked(similarity: ArrayLike, label: ArrayLike) -> tuple[NDArray[np.float6
         raise FlipkdError(
             f"Thresholds need one similarity and one label per pair; they are of shape {t.shape} and {y.shape}."
         )
-    bad = np.flatnonzero(~((t >= -1) & (t <= 1)))
-    if len(bad):
-        raise FlipkdError(
-            f"Similarities must be finite and in [-1, 1] (a cosine, or 2p - 1 of a probability p); "
-            f"{len(bad)} of {len(t)} are not, first {t[bad[0]]} at row {bad[0]}. Convert logits or other scales first."
-        )
+    require_similarities(t)
     if not np.isin(y, (0, 1)).all():
         raise FlipkdError("Labels must be 0 or 1 for every pair.")
     return t, y.astype(np.int64)

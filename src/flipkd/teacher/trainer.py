@@ -20,6 +20,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from flipkd.console import progress_bar
 from flipkd.data.table import PairTable
+from flipkd.errors import FlipkdError
 from flipkd.teacher.loading import Kind
 
 POOL_BATCHES = 16
@@ -152,6 +153,9 @@ def train_on(
         warmup: Share of the steps.
         seed: Of dropout and the order of the batches.
         description: The words beside the progress bar.
+
+    Raises:
+        FlipkdError: If a weight is not finite afterwards, so that no such model is written.
     """
     on_cpu = model.device.type == "cpu"
     make_args = SentenceTransformerTrainingArguments if kind == "bi" else CrossEncoderTrainingArguments
@@ -182,3 +186,9 @@ def train_on(
         finally:
             bar.progress.stop()
     model.eval()
+    broken = [name for name, parameter in model.named_parameters() if not parameter.isfinite().all()]
+    if broken:
+        raise FlipkdError(
+            f"{description}: after training, {len(broken)} weights are not finite, first {broken[0]}. Nothing was "
+            "written; lower the learning rate."
+        )

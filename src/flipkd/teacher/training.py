@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from flipkd.console import announce, warn
 from flipkd.data.splits import folds
 from flipkd.data.table import PairTable
+from flipkd.device import require_one_process
 from flipkd.errors import FlipkdError
 from flipkd.files import partial_of
 from flipkd.teacher.leak import auc
@@ -79,6 +80,7 @@ def fit_teacher(
         FlipkdError: If the folder holds something else, the pairs lack labels, or
             the teacher can't be loaded.
     """
+    require_one_process()
     base = resolve(name)
     kind, reason = kind_of(base)
     announce("teacher to fine-tune", f"{name}, a {kind}-encoder", reason)

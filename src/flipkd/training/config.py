@@ -1,10 +1,18 @@
 """All that can be set, as dataclasses: one source for Python, YAML and the command line."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 from flipkd.errors import FlipkdError
 from flipkd.student.template import DEFAULT_LABEL_WORDS, DEFAULT_PROMPT
+from flipkd.teacher.thresholds import DualThresholds
+
+_ABOVE_ZERO = (
+    "lora_rank", "lora_alpha", "max_text_tokens", "warmup_learning_rate", "epochs", "learning_rate",
+    "gradient_accumulation_steps", "max_grad_norm", "early_stopping_patience", "logging_steps", "mcl_temperature",
+    "distillation_temperature",
+)  # fmt: skip
 
 
 @dataclass
@@ -97,9 +105,13 @@ class FlipConfig:
     def __post_init__(self) -> None:
         if (self.tau_p is None) != (self.tau_n is None):
             raise FlipkdError("Set both of tau_p and tau_n, or neither.")
-        if self.tau_p is not None and self.tau_n is not None and not self.tau_n < self.tau_p:
-            raise FlipkdError(f"tau_n ({self.tau_n}) must be below tau_p ({self.tau_p}).")
+        if self.tau_p is not None and self.tau_n is not None:
+            DualThresholds(self.tau_p, self.tau_n, "set by the user")
+        for name in _ABOVE_ZERO:
+            value = getattr(self, name)
+            if value is not None and value != "auto" and not 0 < value < math.inf:
+                raise FlipkdError(f"{name} is {value}; it must be a number above 0.")
         if self.batch_pairs < 2:
             raise FlipkdError("batch_pairs must be at least 2: the losses compare pairs.")
-        if self.epochs <= 0 or self.warmup_epochs < 0:
-            raise FlipkdError("epochs must be above 0, and warmup_epochs not below it.")
+        if not 0 <= self.warmup_epochs < math.inf:
+            raise FlipkdError(f"warmup_epochs is {self.warmup_epochs}; it must not be below 0.")

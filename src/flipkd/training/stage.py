@@ -22,6 +22,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from flipkd.console import announce, console
 from flipkd.errors import FlipkdError
+from flipkd.student.adapter import adapter_state, require_finite
 from flipkd.student.model import Student
 from flipkd.training.batches import GroupedBatches, Items
 
@@ -80,11 +81,12 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         kwargs: Further arguments of the Trainer, such as callbacks.
 
     Raises:
-        FlipkdError: If gradient checkpointing is reentrant, which would cut the vectors' graph silently.
+        FlipkdError: If gradient checkpointing is reentrant, which would cut the vectors' graph silently, or the metric
+            for the best checkpoint is unknown.
     """
 
     stage = "training"
-    metric_names: tuple[str, ...] = ("eval_loss",)
+    metric_names: tuple[str, ...] = ()
     """The metrics that can choose the best checkpoint."""
 
     def __init__(
@@ -102,10 +104,10 @@ class StageTrainer(Trainer):  # type: ignore[misc]
             raise FlipkdError(
                 "Reentrant gradient checkpointing gives the vectors no gradient; set use_reentrant=False."
             )
-        if args.metric_for_best_model not in (None, *self.metric_names):
-            raise FlipkdError(
-                f"metric_for_best_model is {args.metric_for_best_model!r}; use one of {self.metric_names}."
-            )
+        metric = args.metric_for_best_model
+        if metric is not None and f"eval_{metric.removeprefix('eval_')}" not in self.metric_names:
+            known = f"use one of {', '.join(self.metric_names)}" if self.metric_names else "this stage measures nothing"
+            raise FlipkdError(f"metric_for_best_model is {metric!r}; {known}.")
         if args.n_gpu > 1:
             announce("GPUs", f"1 of {args.n_gpu}", "one process computes on one; for more see docs/how-to/hardware.md")
             # The Trainer would split each batch over them, and MCL would compare half batches.
@@ -198,7 +200,12 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         """Save the trained parameters alone."""
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(adapter_state(self.model), folder / _WEIGHTS)
+        save_file(self._finite_state(), folder / _WEIGHTS)
+
+    def _finite_state(self) -> dict[str, Tensor]:
+        state = adapter_state(self.model)
+        require_finite(state, f"After step {self.state.global_step} of the {self.stage} the adapter")
+        return state
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         load_adapter_state(model or self.model, Path(resume_from_checkpoint) / _WEIGHTS)
@@ -218,14 +225,22 @@ class StageTrainer(Trainer):  # type: ignore[misc]
             The log: one record a logging step.
 
         Raises:
+            FlipkdError: If a loss, a gradient or a weight is not finite, or the adapter is as it was before.
             KeyboardInterrupt: After Ctrl-C, once the checkpoint is written.
         """
+        before = {name: value.clone() for name, value in adapter_state(self.model).items()}
         last = last_checkpoint(Path(self.args.output_dir))
         if last is not None:
             announce(self.stage, f"resumes at {Path(last).name}", "an unfinished run was found")
         self.train(resume_from_checkpoint=last)
         if self.interrupt.interrupted:
             raise KeyboardInterrupt
+        if all(torch.equal(before[name], value) for name, value in self._finite_state().items()):
+            raise FlipkdError(
+                f"The {self.stage} left the adapter unchanged in {self.state.global_step} steps: its learning rate, "
+                f"which rises from 0, is {self.args.learning_rate:g}, or no term gave it a gradient. Nothing was "
+                "learnt, so nothing is written. Give it more pairs or passes, or a higher rate."
+            )
         return [dict(record) for record in self.state.log_history]
 
 
@@ -244,11 +259,6 @@ def _is_whole(checkpoint: Path) -> bool:
     except (FileNotFoundError, ValueError):
         return False
     return True
-
-
-def adapter_state(model: nn.Module) -> dict[str, Tensor]:
-    """The adapter's parameters by name."""
-    return {name: p.detach().contiguous() for name, p in model.named_parameters() if ".lora_" in name}
 
 
 def load_adapter_state(model: nn.Module, file: Path) -> None:

@@ -93,6 +93,9 @@ class FlipTrainer(StageTrainer):
         thresholds: The dual thresholds; needed with a signal.
         validation: Labelled pairs on which `evaluate` measures, for early stopping.
         kwargs: Further arguments of the Trainer, such as callbacks.
+
+    Raises:
+        FlipkdError: If the validation pairs are of one label, or the settings ask for what the teacher cannot give.
     """
 
     stage = "joint training"
@@ -135,6 +138,13 @@ class FlipTrainer(StageTrainer):
         if signal is not None and signal.mask_pairs:
             announce("soft labels", "none", "the teacher knows the training labels, and would only repeat them")
             self._soft_weight = 0.0
+        if signal is not None and args.gradient_accumulation_steps > 1:
+            announce(
+                "comparisons",
+                f"within {config.batch_pairs} pairs",
+                f"MCL and the distillation see one batch at a time; {args.gradient_accumulation_steps} of them in a "
+                "step are not one larger batch",
+            )
         known = None
         if signal is not None and config.sets == "matrix":
             if signal.vectors is None:
@@ -142,6 +152,10 @@ class FlipTrainer(StageTrainer):
             known = KnownLabels(encoded, label)
             self._random_ceiling = random_ceiling(signal.vectors, signal.geometry, config.seed)
             announce("unlabelled positives", f"T above {self._random_ceiling:.3f}", "99.9 % of random pairs are below")
+        if validation is not None and len(np.unique(validation.require_labels())) < 2:
+            raise FlipkdError(
+                f"{validation.source}: the validation pairs are all of one label; AP and AUC need both. Add the other."
+            )
         self._validation = validation
         super().__init__(
             student,

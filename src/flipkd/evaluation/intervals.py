@@ -18,7 +18,7 @@ from flipkd.errors import FlipkdError
 from flipkd.evaluation.checks import both_classes, finite
 
 Floats = NDArray[np.float64]
-Metric = Literal["f1", "ap", "auc"]
+Metric = Literal["f1", "accuracy", "ap", "auc"]
 
 REPLICATES = 2000
 LEVEL = 0.95
@@ -61,7 +61,14 @@ class Interval:
         return self.low > 0 or self.high < 0
 
 
-def draw_rows(label: ArrayLike, group: ArrayLike, replicates: int = REPLICATES, seed: int = 0) -> Floats:
+def draw_rows(
+    label: ArrayLike,
+    group: ArrayLike,
+    replicates: int = REPLICATES,
+    seed: int | Sequence[int] = 0,
+    *,
+    both: bool = True,
+) -> Floats:
     """Draw the replicates: how often each row is in each. Whole groups are drawn, as many as there are.
 
     A replicate without a match, or without a non-match, has no AP or AUC: it is drawn again. The interval is thus
@@ -72,14 +79,15 @@ def draw_rows(label: ArrayLike, group: ArrayLike, replicates: int = REPLICATES, 
         group: (n,) rows of one group come together, since pairs that share a text are no independent observations.
         replicates: R, how many.
         seed: The same seed draws the same rows.
+        both: Whether the rows, and each replicate, must hold both classes; accuracy alone needs it not.
 
     Returns:
         (n, R) float64 counts; each column sums to n where all groups are of one size.
 
     Raises:
-        FlipkdError: If the labels are of one class.
+        FlipkdError: If the labels are of one class, where both are needed.
     """
-    labels = both_classes(label, np.size(label))
+    labels = both_classes(label, np.size(label)) if both else np.asarray(label)
     rng = np.random.default_rng(seed)
     _, of = np.unique(group, return_inverse=True)
     n = int(of.max()) + 1
@@ -88,7 +96,7 @@ def draw_rows(label: ArrayLike, group: ArrayLike, replicates: int = REPLICATES, 
     while lacking.any():
         counts[:, lacking] = rng.multinomial(n, np.full(n, 1 / n), size=int(lacking.sum())).T[of]
         matches = labels @ counts
-        lacking = (matches == 0) | (matches == counts.sum(axis=0))
+        lacking = both & ((matches == 0) | (matches == counts.sum(axis=0)))
     return counts
 
 
@@ -99,16 +107,17 @@ def estimate(metric: Metric, label: ArrayLike, said: ArrayLike, counts: Floats) 
 
     Args:
         metric: Which.
-        label: (n,) 0 or 1, both present.
-        said: (n,) what the method says: for F1 its decisions as bool, for AP and AUC its values.
+        label: (n,) 0 or 1, both present but for accuracy.
+        said: (n,) what the method says: for F1 and accuracy its decisions as bool, for AP and AUC its values.
         counts: (n, R) of `draw_rows`.
 
     Raises:
         FlipkdError: If a value is not finite, or the labels are of one class.
     """
-    of = {"f1": _f1, "ap": _ap, "auc": _auc}[metric]
+    of = {"f1": _f1, "accuracy": _accuracy, "ap": _ap, "auc": _auc}[metric]
     values = finite(said, "predictions")
-    match = both_classes(label, len(values)).astype(np.float64)
+    labels = np.asarray(label) if metric == "accuracy" else both_classes(label, len(values))
+    match = labels.astype(np.float64)
     return Estimate(float(of(match, values, np.ones((len(match), 1)))[0]), of(match, values, counts))
 
 
@@ -145,6 +154,10 @@ def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
 def _f1(match: Floats, called: Floats, counts: Floats) -> Floats:
     hits = (match * called) @ counts
     return np.asarray(2 * hits / (called @ counts + match @ counts))
+
+
+def _accuracy(match: Floats, called: Floats, counts: Floats) -> Floats:
+    return np.asarray((match == called).astype(np.float64) @ counts / counts.sum(axis=0))
 
 
 def _steps(match: Floats, value: Floats, counts: Floats) -> tuple[Floats, Floats]:

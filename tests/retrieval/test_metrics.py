@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import label_ranking_average_precision_score, ndcg_score
 
-from flipkd.experiments.retrieval_metrics import mrr, ndcg, ranked, success
+from flipkd.retrieval.metrics import mrr, ndcg, ranked, success
 
 
 @st.composite

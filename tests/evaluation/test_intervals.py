@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
 
 from flipkd.errors import FlipkdError
-from flipkd.experiments.intervals import Estimate, draw_rows, estimate, mean_sd, paired_interval
+from flipkd.evaluation.intervals import Estimate, draw_rows, estimate, mean_sd, paired_interval
 
-METRICS = ("f1", "ap", "auc")
+METRICS = ("f1", "accuracy", "ap", "auc")
 
 
 def sample(n=300, seed=0, quality=1.0):
@@ -22,7 +22,7 @@ def each(label):
 
 
 def said(metric, value):
-    return value >= 0.5 if metric == "f1" else value
+    return value >= 0.5 if metric in ("f1", "accuracy") else value
 
 
 @st.composite
@@ -43,6 +43,7 @@ def test_a_replicate_equals_sklearn_on_the_repeated_rows(pairs, seed):
     for replicate, times in enumerate(counts.T.astype(int)):
         repeated, values = np.repeat(label, times), np.repeat(value, times)
         assert found["f1"].drawn[replicate] == pytest.approx(f1_score(repeated, values >= 0.5, zero_division=0))
+        assert found["accuracy"].drawn[replicate] == pytest.approx(accuracy_score(repeated, values >= 0.5))
         assert found["ap"].drawn[replicate] == pytest.approx(average_precision_score(repeated, values))
         assert found["auc"].drawn[replicate] == pytest.approx(roc_auc_score(repeated, values))
     assert found["ap"].whole == pytest.approx(average_precision_score(label, value))

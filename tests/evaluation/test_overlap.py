@@ -1,7 +1,7 @@
 import numpy as np
 
 from flipkd.data.table import PairTable
-from flipkd.experiments.floor import overlap
+from flipkd.evaluation.overlap import overlap
 
 
 def table(*rows):

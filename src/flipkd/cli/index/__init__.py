@@ -1,0 +1,92 @@
+"""`flipkd index`: options that its commands share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from flipkd.errors import FlipkdError
+
+if TYPE_CHECKING:
+    from flipkd.matching.matcher import Matcher
+    from flipkd.retrieval.engine import Place
+    from flipkd.retrieval.index import FaqIndex
+
+
+@dataclass
+class IndexOptions:
+    """Which index."""
+
+    collection: str = "faq"
+    """The index's name in its folder or on its server."""
+    token_file: str | None = None
+    """A file that holds the token of a Milvus server that asks for one."""
+
+
+@dataclass
+class ModelOptions(IndexOptions):
+    """Which index, and the artefact of its vectors."""
+
+    model: str = ""
+    """The artefact: the --output of a finished run."""
+    batch_tokens: int = 1024
+    """Tokens of a batch."""
+    device: str | None = None
+    """Where to compute, such as cuda or cpu; by default a GPU where there is one."""
+    cache_dir: str = "~/.cache/flipkd"
+    """Where packaged students are kept once converted."""
+
+
+@dataclass
+class SearchOptions(ModelOptions):
+    """As above, and how to search."""
+
+    index: str = ""
+    """The index: its folder, or the URI of a Milvus server."""
+    first_stage: Literal["dense", "bm25", "hybrid"] | None = None
+    """How candidates are found: by their vectors, by their words, or by both; by default as the index was built."""
+    candidates: int | None = None
+    """How many of them the decoder verifies; by default as the index was built."""
+
+
+def require(options: object, *names: str) -> None:
+    """Check that options are given.
+
+    Raises:
+        FlipkdError: If one is missing.
+    """
+    for name in names:
+        if not getattr(options, name):
+            raise FlipkdError(f"--{name} is missing.")
+
+
+def place_of(options: IndexOptions, path: str) -> "Place":
+    """Where the options say the index is.
+
+    Raises:
+        FlipkdError: If the file of the token is missing.
+    """
+    from flipkd.retrieval.engine import Place
+
+    token = ""
+    if options.token_file is not None:
+        if not Path(options.token_file).is_file():
+            raise FlipkdError(f"{options.token_file}: no such file. It must hold the server's token.")
+        token = Path(options.token_file).read_text(encoding="utf-8").strip()
+    return Place(path, options.collection, token)
+
+
+def load(options: ModelOptions) -> "Matcher":
+    """The artefact."""
+    from flipkd.matching.matcher import Matcher
+
+    return Matcher.from_pretrained(options.model, device=options.device, cache_dir=options.cache_dir)
+
+
+def open_index(options: ModelOptions, path: str) -> "FaqIndex":
+    """The index, with its artefact; that it is there is checked before a model is loaded."""
+    from flipkd.retrieval.engine import require_index
+    from flipkd.retrieval.index import FaqIndex
+
+    place = place_of(options, path)
+    require_index(place)
+    return FaqIndex.open(place, load(options), batch_tokens=options.batch_tokens)

@@ -1,0 +1,104 @@
+"""`flipkd index search`: queries in, entries with their probabilities out."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flipkd.cli.index import SearchOptions, open_index, require
+from flipkd.errors import FlipkdError
+
+if TYPE_CHECKING:
+    from flipkd.retrieval.results import Found
+
+HEADER = ("query", "rank", "id", "question", "answer", "similarity", "logit", "probability", "match")
+
+
+@dataclass
+class Options(SearchOptions):
+    """Search an index. A query whose best entry does not reach the artefact's threshold gets no answer."""
+
+    query: str = ""
+    """One query."""
+    queries: str | None = None
+    """Or a text file of queries, one a line."""
+    top: int = 5
+    """Entries of a query that are shown."""
+    output: str | None = None
+    """A file to write: .csv, a row an entry (one without an id where nothing was found), or .jsonl, an object a query.
+    By default a table goes to standard output."""
+
+
+def run(options: Options) -> None:
+    """Search, and show or write what was found."""
+    from flipkd.console import announce
+    from flipkd.data.reader import read_texts
+
+    require(options, "model", "index")
+    if bool(options.query) == bool(options.queries):
+        raise FlipkdError("Give --query TEXT or --queries FILE.")
+    output = None if options.output is None else Path(options.output)
+    if output is not None and output.suffix not in (".csv", ".jsonl"):
+        raise FlipkdError(f"--output {output} must end in .csv or .jsonl, the formats that are written.")
+    queries = [options.query] if options.queries is None else read_texts(options.queries)
+    with open_index(options, options.index) as index:
+        found = index.search_many(
+            queries, top=options.top, first_stage=options.first_stage, candidates=options.candidates
+        )
+        threshold = index.matcher.answer.threshold
+    if output is None:
+        _show(found)
+    else:
+        _write(found, output)
+        announce("written", output, f"{len(found)} queries")
+    answered = sum(each.answer is not None for each in found)
+    announce("answered", f"{answered} of {len(found)} queries", f"a match has a probability >= {threshold:.3f}")
+
+
+def _show(found: "Sequence[Found]") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    for each in found:
+        verdict = "no answer" if each.answer is None else f"answered by {each.answer.entry.id}"
+        table = Table("id", "question", "similarity", "probability", "match", title=escape(f"{each.query}: {verdict}"))
+        for hit in each.hits:
+            figures = (f"{hit.similarity:.3f}", f"{hit.probability:.3f}", "yes" if hit.match else "no")
+            table.add_row(escape(hit.entry.id), escape(hit.entry.question), *figures)
+        Console().print(table)
+
+
+def _write(found: "Sequence[Found]", output: Path) -> None:
+    """The file appears when it is whole."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f"{output.name}.partial-{os.getpid()}")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as handle:
+            if output.suffix == ".csv":
+                writer = csv.writer(handle, lineterminator="\n")
+                writer.writerow(HEADER)
+                writer.writerows(row for each in found for row in _rows(each))
+            else:
+                handle.writelines(json.dumps(_plain(each), ensure_ascii=False) + "\n" for each in found)
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _rows(found: "Found") -> Iterator[list[Any]]:
+    if not found.hits:
+        yield [found.query, *[""] * (len(HEADER) - 2), 0]
+    for rank, hit in enumerate(found.hits, start=1):
+        figures = ["" if isnan(value) else f"{value:.6f}" for value in (hit.similarity, hit.logit, hit.probability)]
+        yield [found.query, rank, hit.entry.id, hit.entry.question, hit.entry.answer, *figures, int(hit.match)]
+
+
+def _plain(found: "Found") -> dict[str, Any]:
+    hits = [asdict(hit) | {"logit": None if isnan(hit.logit) else hit.logit} for hit in found.hits]
+    answer = None if found.answer is None else found.answer.entry.id
+    return {"query": found.query, "answer": answer, "hits": hits}

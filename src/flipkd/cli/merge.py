@@ -1,0 +1,57 @@
+"""`flipkd data merge`: new labels go back into the file they came from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flipkd.errors import FlipkdError
+
+SHOWN = 20
+"""How many changes are printed line by line."""
+
+
+@dataclass
+class Options:
+    """Take the new labels of relabelled lists back into the file of pairs they came from, as a new file."""
+
+    pairs: str = ""
+    """The file the pairs came from."""
+    relabelled: str = ""
+    """A list that flipkd errors wrote, its column new_label filled with 0, 1 or drop (as words, too) where something
+    was decided; or the folder of all lists, which is merged at once."""
+    output: str = ""
+    """The file to write, of the same format; all that is not relabelled stays as it is."""
+    overwrite: bool = False
+    """Replace the output if it is there."""
+    columns: dict[str, str] | None = None
+    """Column names of --pairs where they are not found by themselves: text_a, text_b, label."""
+    encoding: str | None = None
+    """The encoding of --pairs, where it is not found by itself."""
+
+
+def run(options: Options) -> None:
+    """Merge, and print what changed to standard output."""
+    from rich.console import Console
+
+    from flipkd.console import announce
+    from flipkd.data.merge import merge
+    from flipkd.data.relabel import read_relabelled
+
+    for name in ("pairs", "relabelled", "output"):
+        if not getattr(options, name):
+            raise FlipkdError(f"--{name} is missing.")
+    output = Path(options.output)
+    if output.exists() and not options.overwrite:
+        raise FlipkdError(f"{output} is already there. Choose another --output, or --overwrite it.")
+    decided = read_relabelled(Path(options.relabelled))
+    found = merge(options.pairs, decided, output, columns=options.columns, encoding=options.encoding)
+    lines = [(line, f"line {line}: {was} -> {now}") for line, (was, now) in found.relabelled.items()]
+    lines += [(line, f"line {line}: dropped") for line in found.dropped]
+    console = Console(highlight=False)
+    for _, shown in sorted(lines)[:SHOWN]:
+        console.print(shown)
+    if len(lines) > SHOWN:
+        console.print(f"and {len(lines) - SHOWN} more")
+    console.print(f"{len(found.relabelled)} relabelled, {len(found.dropped)} dropped, {found.confirmed} confirmed")
+    if found.elsewhere:
+        announce("left alone", f"{found.elsewhere} new labels", "their pairs come from other files")
+    announce("written", output, f"{found.rows} pairs")

@@ -1,0 +1,128 @@
+"""Where an index is, and the way to the engine there: Milvus Lite in a local folder, or a Milvus server."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flipkd.errors import FlipkdError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an index is."""
+
+    path: str
+    """A folder, or the URI of a Milvus server."""
+    collection: str = "faq"
+    """The collection's name."""
+    token: str = ""
+    """For a server that asks for one."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is behind a URI."""
+        return "://" in self.path
+
+    def __str__(self) -> str:
+        return f"{self.path}, collection {self.collection}" if self.remote else self.path
+
+
+def exists_locally(place: Place) -> bool:
+    """Whether a local place holds an index; a remote one is taken to."""
+    return place.remote or (Path(place.path) / "collections" / place.collection).is_dir()
+
+
+def require_index(place: Place) -> None:
+    """Check that a local place holds an index.
+
+    Raises:
+        FlipkdError: If it does not.
+    """
+    if not exists_locally(place):
+        raise FlipkdError(f"{place} is no index. Make one: flipkd index build --output {place.path}")
+
+
+def require_free(place: Place, *, overwrite: bool) -> None:
+    """Check that nothing stands in the way of an index at a local place.
+
+    Raises:
+        FlipkdError: If an index is there and is not to be overwritten, or something else is.
+    """
+    if place.remote or not Path(place.path).exists():
+        return
+    if not exists_locally(place):
+        raise FlipkdError(f"{place.path} is already there and is no index. Choose another --output.")
+    if not overwrite:
+        raise FlipkdError(f"{place.path} is already there. Choose another --output, or --overwrite it.")
+
+
+@contextmanager
+def translated(place: Place) -> Iterator[None]:
+    """Errors of Milvus as ours."""
+    from pymilvus.exceptions import MilvusException
+
+    try:
+        yield
+    except MilvusException as error:
+        raise FlipkdError(f"{place}: Milvus could not do it: {error.message}") from error
+
+
+def prepare_jieba() -> None:
+    """Its dictionary is packed once into a folder of the user's own, not the shared one for temporary files."""
+    try:
+        import jieba
+    except ImportError as error:
+        raise FlipkdError("BM25 of Chinese texts needs jieba: pip install 'flipkd[index]'.") from error
+
+    jieba.setLogLevel(logging.WARNING)
+    folder = Path("~/.cache/flipkd").expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    jieba.dt.tmp_dir = str(folder)
+
+
+def connect(place: Place) -> tuple[Any, Callable[[], None]]:
+    """Reach the engine.
+
+    Returns:
+        A `pymilvus.MilvusClient`, and what lets go of the engine.
+
+    Raises:
+        FlipkdError: If the extra is not installed, no server answers, or the folder can't be opened.
+    """
+    try:
+        from milvus_lite.adapter.grpc.server import start_server_in_thread
+        from milvus_lite.exceptions import DataDirLockedError, MilvusLiteError
+        from pymilvus import MilvusClient
+        from pymilvus.exceptions import MilvusException
+    except ImportError as error:
+        raise FlipkdError("A FAQ index needs pymilvus and milvus-lite: pip install 'flipkd[index]'.") from error
+
+    # It prints the traceback of every error that it raises, too.
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+    if place.remote:
+        try:
+            client = MilvusClient(place.path, token=place.token)
+        except MilvusException as error:
+            raise FlipkdError(f"{place.path}: no Milvus answers there: {error.message}") from error
+        return client, client.close
+    try:
+        # Not MilvusClient("x.db"): it would keep the folder locked until the process ends.
+        server, engine, port = start_server_in_thread(place.path)
+    except DataDirLockedError as error:
+        raise FlipkdError(
+            f"{place.path} is open elsewhere. Milvus Lite lets one process in at a time: end the other one, "
+            f"or let it be a server for all, milvus-lite server --data-dir {place.path}, and give its URI."
+        ) from error
+    except MilvusLiteError as error:
+        raise FlipkdError(f"{place.path} can't be opened: {error}. Build it again.") from error
+    client = MilvusClient(f"http://127.0.0.1:{port}")
+
+    def stop() -> None:
+        client.close()
+        server.stop(grace=2).wait()
+        engine.close()
+
+    return client, stop

@@ -1,0 +1,155 @@
+"""How well an index answers queries whose right entries are known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flipkd.console import announce
+from flipkd.data.identity import is_empty
+from flipkd.data.reader import open_records
+from flipkd.errors import FlipkdError
+from flipkd.retrieval.index import FaqIndex
+from flipkd.retrieval.metrics import DEPTH, mrr, ndcg, success
+from flipkd.retrieval.store import FirstStage
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Queries and the grades of entries, as judged."""
+
+    texts: list[str]
+    """The queries."""
+    grades: list[dict[str, int]]
+    """Of each query: grades above 0 by entry id. None: no entry answers it."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """How well entries are ordered, means over the queries that some entry answers; NaN if there is none."""
+
+    success1: float
+    """Share of the queries whose first entry is relevant."""
+    mrr10: float
+    """One over the rank of the first relevant entry, 0 behind rank 10."""
+    ndcg10: float
+    """Gains linear in the grade."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured."""
+
+    answerable: int
+    """Queries that some entry of the index answers."""
+    unanswerable: int
+    """The others."""
+    first_stage: Order
+    """The candidates in the order of the first stage alone."""
+    verified: Order
+    """The candidates by the artefact's probability."""
+    rightly_refused: float
+    """Share of the unanswerable queries that got no answer; NaN if there is none."""
+    wrongly_refused: float
+    """Share of the answerable queries that got no answer; NaN if there is none."""
+
+
+def read_judged(queries: str, qrels: str, *, split: str | None = None) -> Judged:
+    """Read queries and judgements.
+
+    Args:
+        queries: A table with the columns ``id`` and ``text``, and ``split`` if one is chosen.
+        qrels: A table with the columns ``query_id``, ``doc_id`` (the entry) and ``grade``. Judgements of queries that
+            are not in `queries` count as a fault.
+        split: Which queries to take; by default all.
+
+    Raises:
+        FlipkdError: If a file can't be read, a column is missing, an id comes twice or is unknown, or a grade is no
+            whole number; with file and line.
+    """
+    texts: dict[str, str] = {}
+    others: set[str] = set()
+    for line, cells in _rows(queries, ("id", "text") if split is None else ("id", "text", "split")):
+        name, text = cells[:2]
+        if name in texts or name in others:
+            raise FlipkdError(f"{queries}, line {line}: the id {name!r} was there already. Ids must differ.")
+        if is_empty(text):
+            raise FlipkdError(f"{queries}, line {line}: the query is empty. Leave it out.")
+        if split is not None and cells[2] != split:
+            others.add(name)
+        else:
+            texts[name] = text
+    if not texts:
+        raise FlipkdError(f"{queries}: no query in it{'' if split is None else f' of the split {split!r}'}.")
+    grades: dict[str, dict[str, int]] = {name: {} for name in texts}
+    for line, (query, entry, grade) in _rows(qrels, ("query_id", "doc_id", "grade")):
+        if query not in texts and query not in others:
+            raise FlipkdError(f"{qrels}, line {line}: there is no query {query!r} in {queries}.")
+        if not (grade.isdecimal() and int(grade) <= np.iinfo(np.int8).max):
+            raise FlipkdError(f"{qrels}, line {line}: the grade is {grade!r}; it must be a whole number from 0 to 127.")
+        if query in texts and int(grade):
+            grades[query][entry] = int(grade)
+    return Judged(list(texts.values()), list(grades.values()))
+
+
+def _rows(file: str, columns: tuple[str, ...]) -> list[tuple[int, tuple[str, ...]]]:
+    found: list[tuple[int, tuple[str, ...]]] = []
+    with open_records(file) as records:
+        missing = [name for name in columns if name not in records.header]
+        if missing:
+            raise FlipkdError(f"{file}: no column {', '.join(missing)}; it has {', '.join(records.header)}.")
+        at = [records.header.index(name) for name in columns]
+        for batch in records.batches:
+            for line, *cells in zip(batch.places, *(batch.columns[place] for place in at), strict=True):
+                found.append((line, tuple("" if cell is None else str(cell) for cell in cells)))
+    return found
+
+
+def evaluate(
+    index: FaqIndex, judged: Judged, *, first_stage: FirstStage | None = None, candidates: int | None = None
+) -> Evaluation:
+    """Ask an index all queries.
+
+    Judgements of entries that the index does not hold are left aside; a query that keeps none is unanswerable, and no
+    answer is the right one. So entries can be left out of an index on purpose, to measure what is refused.
+
+    Args:
+        index: The index.
+        judged: The queries.
+        first_stage: As for `FaqIndex.search`.
+        candidates: As for `FaqIndex.search`.
+    """
+    named = list(dict.fromkeys(entry for grades in judged.grades for entry in grades))
+    held = index.store.known(named)
+    if len(held) < len(named):
+        announce("judgements", f"{len(named) - len(held)} entries left aside", "the index does not hold them")
+    grades = [{entry: grade for entry, grade in each.items() if entry in held} for each in judged.grades]
+    found = index.search_many(judged.texts, top=DEPTH, first_stage=first_stage, candidates=candidates)
+    can = np.array([bool(each) for each in grades])
+    refused = np.array([each.answer is None for each in found])
+    asked = np.flatnonzero(can).tolist()
+    wanted = [grades[number] for number in asked]
+    return Evaluation(
+        answerable=int(can.sum()),
+        unanswerable=int((~can).sum()),
+        first_stage=_order([found[number].candidates for number in asked], wanted),
+        verified=_order([[hit.entry.id for hit in found[number].hits] for number in asked], wanted),
+        rightly_refused=float(refused[~can].mean()) if (~can).any() else float("nan"),
+        wrongly_refused=float(refused[can].mean()) if can.any() else float("nan"),
+    )
+
+
+def _order(rankings: Sequence[Sequence[str]], grades: Sequence[dict[str, int]]) -> Order:
+    if not rankings:
+        return Order(float("nan"), float("nan"), float("nan"))
+    ids = dict.fromkeys(entry for each in (*rankings, *grades) for entry in each)
+    column = {entry: number for number, entry in enumerate(ids)}
+    # A further column, of grade 0, stands for the ranks at which nothing was found.
+    table = np.zeros((len(rankings), len(column) + 1), dtype=np.int8)
+    order = np.full((len(rankings), DEPTH), len(column), dtype=np.int64)
+    for row, (ranking, relevant) in enumerate(zip(rankings, grades, strict=True)):
+        order[row, : len(ranking[:DEPTH])] = [column[entry] for entry in ranking[:DEPTH]]
+        for entry, grade in relevant.items():
+            table[row, column[entry]] = grade
+    means = (float(each(order, table).mean()) for each in (success, mrr, ndcg))
+    return Order(*means)

@@ -1,0 +1,64 @@
+"""What an index answers."""
+
+from dataclasses import dataclass
+
+from flipkd.retrieval.entries import Entry
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An entry that the first stage found, and what is said of it."""
+
+    entry: Entry
+    """The entry."""
+    similarity: float
+    """Cosine of its vector and the query's, in [-1, 1], whichever first stage found it."""
+    logit: float
+    """The decoder's log-odds of a match; NaN where the answer never asks the decoder."""
+    probability: float
+    """Calibrated probability that it matches the query."""
+    match: bool
+    """Whether the probability reaches the artefact's threshold."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The answer to a query."""
+
+    query: str
+    """The query."""
+    hits: tuple[Hit, ...]
+    """The best entries by falling probability, of one probability by falling similarity."""
+    candidates: tuple[str, ...]
+    """Ids of all entries that the first stage found, in its own order."""
+
+    @property
+    def answer(self) -> Hit | None:
+        """The best entry, or `None`, "no answer", where it is no match by the artefact's threshold."""
+        return self.hits[0] if self.hits and self.hits[0].match else None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of entries that were put into an index."""
+
+    added: int = 0
+    """Were not there."""
+    updated: int = 0
+    """Were there with another text: embedded anew."""
+    rewritten: int = 0
+    """Were there with the same text and other columns: written, with the vector they had."""
+    unchanged: int = 0
+    """Were there as they are: not touched."""
+
+    def __add__(self, other: "Change") -> "Change":
+        return Change(
+            self.added + other.added,
+            self.updated + other.updated,
+            self.rewritten + other.rewritten,
+            self.unchanged + other.unchanged,
+        )
+
+    def __str__(self) -> str:
+        rewritten = f"{self.rewritten} rewritten with the vector they had, " if self.rewritten else ""
+        return f"{self.added} added, {self.updated} updated, {rewritten}{self.unchanged} unchanged"

@@ -1,0 +1,1 @@
+"""The artefact over HTTP, in the shapes that existing clients speak."""

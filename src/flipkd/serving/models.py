@@ -1,0 +1,129 @@
+"""The artefacts that are served, by name, those over one base model sharing its weights."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from flipkd.console import announce
+from flipkd.matching.artefact import ArtefactSpec, artefact_hash
+from flipkd.matching.matcher import Matcher
+from flipkd.retrieval.index import FaqIndex
+from flipkd.serving.config import ServeConfig
+from flipkd.serving.texts import Row
+
+Kind = Literal["match", "encode", "search"]
+Key = tuple[str, Kind]
+"""What computes a row: an artefact's name, and which of its abilities."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The size of a request.
+
+    Attributes:
+        tokens: Of each row, the template's among them.
+        cut: How many of its distinct texts are longer than the artefact reads.
+        empty: The first row with a text of no token, if any.
+    """
+
+    tokens: list[int]
+    cut: int
+    empty: int | None
+
+
+@dataclass(frozen=True)
+class Served:
+    """One artefact.
+
+    Attributes:
+        name: As clients call it.
+        hash: Of its files, see `flipkd.matching.artefact.artefact_hash`.
+        matcher: The artefact in use.
+        index: What /search looks through, if anything.
+    """
+
+    name: str
+    hash: str
+    matcher: Matcher
+    index: FaqIndex | None = None
+
+    def count(self, rows: Sequence[Row]) -> Counted:
+        """Tokens of rows, each distinct text counted once.
+
+        Args:
+            rows: Pairs, or single texts.
+        """
+        student = self.matcher.student
+        distinct = list(dict.fromkeys(text for row in rows for text in row))
+        lengths = [len(ids) for ids in student.tokenizer(distinct, add_special_tokens=False).input_ids]
+        cap, template = student.template.max_text_tokens, student.template
+        of = dict(zip(distinct, lengths, strict=True))
+        around = len(template.prefix)
+        if rows and len(rows[0]) == 2:
+            around += len(template.middle) + len(template.suffix)
+        return Counted(
+            tokens=[around + sum(min(of[text], cap) for text in row) for row in rows],
+            cut=sum(length > cap for length in lengths),
+            empty=next((number for number, row in enumerate(rows) if not all(of[text] for text in row)), None),
+        )
+
+    def compute(self, kind: Kind, rows: Sequence[Any], *, batch_tokens: int, cascade: bool) -> Sequence[Any]:
+        """An answer for each row: a `MatchResult`, a (d,) float32 vector, or what the index finds.
+
+        Args:
+            kind: What is asked.
+            rows: Pairs to match, texts to encode, or queries, each with how many entries are wanted.
+            batch_tokens: Tokens that are computed together.
+            cascade: As for `Matcher.match_many`.
+        """
+        if kind == "match":
+            return self.matcher.match_many(rows, batch_tokens=batch_tokens, cascade=cascade)
+        if kind == "encode":
+            return list(self.matcher.encode([text for (text,) in rows], batch_tokens=batch_tokens))
+        assert self.index is not None, "a search is refused where there is no index"
+        return [self.index.search(query, top=top) for query, top in rows]
+
+
+def load_served(config: ServeConfig) -> dict[str, Served]:
+    """Load all artefacts, the default one first.
+
+    Raises:
+        FlipkdError: If one cannot be loaded, or has no band where the cascade is asked for.
+    """
+    from flipkd.device import choose_device
+    from flipkd.student.loading import load_student
+
+    folders = config.folders()
+    specs = {name: ArtefactSpec.read(folder) for name, folder in folders.items()}
+    device, cache = choose_device(config.device), Path(config.cache_dir).expanduser()
+    bases: dict[str, Any] = {}
+    served: dict[str, Served] = {}
+    for base, uses in Counter(spec.base_model for spec in specs.values()).items():
+        if uses > 1:
+            announce("base model", base, f"loaded once for {uses} artefacts, each with copies of what it changes")
+            bases[base] = load_student(base, device=device, cache_dir=cache)
+    for name, folder in folders.items():
+        matcher = Matcher.from_pretrained(
+            folder,
+            device=device,
+            cache_dir=cache,
+            int8=config.int8,
+            base=bases.get(specs[name].base_model),
+        )
+        if config.cascade:
+            announce(f"cascade of {name}", "on", matcher.require_band().reason)
+        served[name] = Served(name, artefact_hash(folder), matcher, open_index(config, matcher) if not served else None)
+        announce(f"artefact {name}", served[name].hash, f"threshold {matcher.answer.threshold:.3f}")
+    return served
+
+
+def open_index(config: ServeConfig, matcher: Matcher) -> FaqIndex | None:
+    """The index of the settings, if any, opened for the default artefact."""
+    return FaqIndex.open(config.index, matcher, batch_tokens=config.batch_tokens) if config.index else None
+
+
+def choose(served: Mapping[str, Served], name: str | None) -> Served | None:
+    """The artefact of a name, the first one where none is named, and nothing where the name is unknown."""
+    return next(iter(served.values())) if name is None else served.get(name)

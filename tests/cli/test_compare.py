@@ -1,0 +1,85 @@
+"""`flipkd compare` as a command."""
+
+import csv
+import json
+
+import pytest
+
+from flipkd.cli.main import main
+from flipkd.cli.options import parse
+from flipkd.data.reader import read_pairs
+
+
+@pytest.fixture(scope="module")
+def two(files, tmp_path_factory):
+    """A system that is always right, one that always says match, and the test pairs with a further column."""
+    folder, test = tmp_path_factory.mktemp("systems"), read_pairs(files["test"])
+    label = test.label.tolist()
+    columns = {
+        "right": {"match": label},
+        "always": {"match": [1] * len(test)},
+        "test": {"label": label, "origin": ["web", "app"] * (len(test) // 2)},
+    }
+    for name, further in columns.items():
+        with open(folder / f"{name}.csv", "w", newline="", encoding="utf-8") as handle:
+            writer = csv.writer(handle)
+            writer.writerow(["text_a", "text_b", *further])
+            writer.writerows(zip(test.text_a, test.text_b, *further.values(), strict=True))
+    return folder
+
+
+def compare(two, *words):
+    return main(["compare", str(two / "always.csv"), str(two / "right.csv"), "--test", str(two / "test.csv"), *words])
+
+
+def test_the_verdict_goes_to_standard_output_and_the_whole_to_files(two, tmp_path, capsys):
+    files = tmp_path / "new" / "report.json", tmp_path / "report.md"
+    words = ["--by", "origin", "--draws", "300", "--seed", "7", "--output", str(files[0]), "--markdown", str(files[1])]
+    assert compare(two, *words) == 0
+    said = capsys.readouterr().out
+    report = json.loads(files[0].read_text())
+    assert report["verdict"] in said
+    assert "right.csv (B) is better than" in report["verdict"]
+    assert (report["draws"], report["seed"], report["n"]) == (300, 7, 30)
+    assert "300 draws, seed 7" in said
+    assert [part["name"] for part in report["slices"] if part["by"] == "origin"] == ["web", "app"]
+    assert report["metrics"]["f1"]["b"] == 1.0
+    assert report["verdict"] in files[1].read_text()
+
+
+def test_an_artefact_against_its_own_predictions_is_no_better(artefact, files, capsys):
+    words = [str(artefact), str(artefact / "evaluation" / "predictions.parquet")]
+    assert main(["compare", *words, "--test", files["test"], "--draws", "100", "--device", "cpu"]) == 0
+    said = capsys.readouterr()
+    assert "decide all 30 pairs alike" in said.out
+    assert "its own threshold" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ([], "--a is missing"),
+        (["one"], "--b is missing"),
+        (["one", "two"], "--test is missing"),
+        (["one", "two", "--test", "x.csv", "--draws", "3"], "at least 100"),
+    ],
+)
+def test_what_is_missing_is_said(words, error, capsys):
+    assert main(["compare", *words]) == 1
+    assert error in capsys.readouterr().err
+
+
+def test_the_two_first_words_are_a_and_b():
+    from flipkd.cli.compare import Options
+
+    found = parse(Options, "flipkd compare", ["x", "y", "--test", "t.csv"])
+    assert (found.a, found.b, found.test) == ("x", "y", "t.csv")
+    assert parse(Options, "flipkd compare", ["x", "--b", "y"]).b == "y"
+
+
+def test_a_failure_leaves_the_old_report(two, tmp_path):
+    old = tmp_path / "report.json"
+    old.write_text("old")
+    assert compare(two, "--by", "nothing", "--output", str(old)) == 1
+    assert old.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["report.json"]

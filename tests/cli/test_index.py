@@ -1,0 +1,94 @@
+"""`flipkd index`, from a file of entries to answers and back."""
+
+import csv
+import json
+
+import pytest
+
+from flipkd.cli.main import main as run
+
+pytest.importorskip("milvus_lite", reason="needs the extra index")
+
+FAQ = "id,question,answer\npin,how do i reset my pin,In the app.\nstolen,my card was stolen,Call us.\n"
+
+
+def said(capsys):
+    return " ".join(capsys.readouterr().err.split())
+
+
+@pytest.fixture(scope="module")
+def idx(artefact, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "faq.csv").write_text(FAQ)
+    words = ["--model", str(artefact), "--faq", str(folder / "faq.csv"), "--output", str(folder / "idx")]
+    assert run(["index", "build", *words, "--device", "cpu"]) == 0
+    return folder / "idx"
+
+
+@pytest.fixture
+def model(artefact):
+    return ["--model", str(artefact), "--device", "cpu"]
+
+
+def test_one_query_gets_a_table(idx, model, capsys):
+    assert run(["index", "search", *model, "--index", str(idx), "--query", "reset my pin"]) == 0
+    shown = capsys.readouterr().out
+    assert "reset my pin: " in shown
+    assert "stolen" in shown
+
+
+def test_a_file_of_queries_becomes_csv_or_json_lines(idx, model, tmp_path):
+    (tmp_path / "queries.txt").write_text("reset my pin\nzebra\n")
+    words = [*model, "--index", str(idx), "--queries", str(tmp_path / "queries.txt"), "--first-stage", "bm25"]
+    assert run(["index", "search", *words, "--output", str(tmp_path / "out.csv")]) == 0
+    with open(tmp_path / "out.csv", newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [(row["query"], row["rank"], row["id"]) for row in rows][-1] == ("zebra", "", "")
+    assert {row["id"]: row["answer"] for row in rows[:-1]} == {"pin": "In the app.", "stolen": "Call us."}
+    assert 0 <= float(rows[0]["probability"]) <= 1
+    assert run(["index", "search", *words, "--output", str(tmp_path / "out.jsonl")]) == 0
+    first, second = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
+    assert [hit["entry"]["id"] for hit in first["hits"]] == [row["id"] for row in rows[:-1]]
+    assert first["answer"] == (rows[0]["id"] if rows[0]["match"] == "1" else None)
+    assert second == {"query": "zebra", "answer": None, "hits": []}
+
+
+def test_entries_are_added_and_removed(artefact, model, tmp_path, capsys):
+    (tmp_path / "faq.csv").write_text(FAQ)
+    idx, faq = str(tmp_path / "idx"), str(tmp_path / "faq.csv")
+    run(["index", "build", *model, "--faq", faq, "--output", idx, "--first-stage", "dense"])
+    (tmp_path / "faq.csv").write_text(FAQ.replace("was stolen", "is lost") + "fee,what is the fee,None.\n")
+    capsys.readouterr()
+    assert run(["index", "add", *model, "--index", idx, "--faq", faq]) == 0
+    assert "1 added, 1 updated, 1 unchanged; 3 entries now" in said(capsys)
+    assert run(["index", "remove", "--index", idx, "--ids", '["pin"]']) == 0
+    assert run(["index", "remove", "--index", idx, "--ids", '["pin"]']) == 1
+    assert "there is no entry 'pin'" in said(capsys)
+    assert run(["index", "info", "--index", idx]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["entries"], shown["first_stage"]) == (2, "dense")
+
+
+def test_an_index_is_measured(idx, model, tmp_path, capsys):
+    (tmp_path / "queries.csv").write_text("id,text\n1,reset my pin\n2,zebra\n")
+    (tmp_path / "qrels.tsv").write_text("query_id\tdoc_id\tgrade\n1\tpin\t1\n")
+    words = ["--queries", str(tmp_path / "queries.csv"), "--qrels", str(tmp_path / "qrels.tsv")]
+    assert run(["index", "evaluate", *model, "--index", str(idx), *words, "--first-stage", "bm25"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["answerable"], found["unanswerable"]) == (1, 1)
+    assert found["first_stage"] == {"success1": 1.0, "mrr10": 1.0, "ndcg10": 1.0}
+    assert found["rightly_refused"] == 1.0
+
+
+def test_faults_are_told_before_a_model_is_loaded(idx, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("flipkd.matching.matcher.Matcher.from_pretrained", lambda *_, **__: pytest.fail("loaded"))
+    (tmp_path / "faq.csv").write_text(FAQ)
+    faq = ["--faq", str(tmp_path / "faq.csv")]
+    assert run(["index", "build", "--model", "x", *faq, "--output", str(idx)]) == 1
+    assert "is already there" in said(capsys)
+    assert run(["index", "search", "--model", "x", "--index", str(tmp_path / "none"), "--query", "a"]) == 1
+    assert "is no index" in said(capsys)
+    assert run(["index", "search", "--model", "x", "--index", str(idx)]) == 1
+    assert "Give --query TEXT or --queries FILE" in said(capsys)
+    assert run(["index", "search", "--model", "x", "--index", str(idx), "--query", "a", "--output", "a.txt"]) == 1
+    assert "must end in .csv or .jsonl" in said(capsys)

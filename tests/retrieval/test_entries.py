@@ -1,0 +1,65 @@
+"""FAQ files, and what is refused in them."""
+
+import pytest
+
+from flipkd.errors import FlipkdError
+from flipkd.retrieval.entries import Entry, check_entries, content_hash, read_entries
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text, name="faq.csv"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_columns_are_found_by_name_and_the_others_kept(file):
+    found = read_entries(file("topic,Answer,ID,Question\ncards,In the app.,007,How?\n"))
+    assert found == [Entry("007", "How?", "In the app.", {"topic": "cards"})]
+
+
+def test_columns_can_be_named(file):
+    found = read_entries(file("key,asked\na,How?\n"), columns={"id": "key", "question": "asked"})
+    assert found == [Entry("a", "How?")]
+
+
+def test_json_lines_are_read_too(file):
+    assert read_entries(file('{"id": 3, "question": "怎么办？"}\n', "faq.jsonl")) == [Entry("3", "怎么办？")]
+
+
+def test_without_ids_an_entrys_id_comes_of_its_question(file):
+    found = read_entries(file("question\nHow?\nWhy?\n"))
+    assert [entry.id for entry in found] == [content_hash(text)[:16] for text in ("How?", "Why?")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,question\na,How?\nb,Why?\na,Who?\n", "faq.csv, line 4: the id 'a' is that of .*faq.csv, line 2 too"),
+        ("id,question\na,How?\nb, \n", "faq.csv, line 3: the question is empty"),
+        ("id,question\n,How?\n", "faq.csv, line 2: the id is empty"),
+        ("id,words\na,How?\n", "no column is named question"),
+        ("id,question\n", "no entry in it"),
+        ("question\nHow?\nHow?\n", "line 3: the id .* is that of .*line 2 too"),
+    ],
+)
+def test_a_fault_is_one_error_with_its_place(file, text, message):
+    with pytest.raises(FlipkdError, match=message):
+        read_entries(file(text))
+
+
+def test_a_named_column_has_to_be_there(file):
+    with pytest.raises(FlipkdError, match="columns are named for id, question and answer"):
+        read_entries(file("id,question\na,b\n"), columns={"question": "missing"})
+
+
+def test_entries_from_python_are_counted():
+    with pytest.raises(FlipkdError, match="entry 2: the id 'a' is that of entry 1 too"):
+        check_entries([Entry("a", "x"), Entry("a", "y")])
+
+
+def test_the_answer_joins_the_text_where_asked():
+    assert Entry("a", "How?", "So.").text(True) == "How?\nSo."
+    assert Entry("a", "How?", "So.").text(False) == Entry("a", "How?").text(True) == "How?"

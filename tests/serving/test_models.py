@@ -1,0 +1,93 @@
+"""Several artefacts over one base model, by name."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from flipkd import FlipkdError
+from flipkd.matching.artefact import artefact_hash
+from flipkd.matching.matcher import Matcher
+from flipkd.serving.config import ServeConfig
+from flipkd.serving.models import load_served
+from serving.conftest import edited
+from tiny import texts
+
+PAIRS = list(zip(texts(6, 3), texts(6, 4), strict=True))
+
+
+def logits(matcher):
+    return [found.logit for found in matcher.match_many(PAIRS)]
+
+
+def test_each_answers_as_if_it_were_loaded_alone(served, folders):
+    found = {name: logits(one.matcher) for name, one in served.items()}
+    for name, folder in folders.items():
+        np.testing.assert_allclose(found[name], logits(Matcher.from_pretrained(folder, device="cpu")), atol=1e-6)
+    assert np.abs(np.subtract(found["cards"], found["loans"])).max() > 1e-3
+
+
+def test_they_share_all_weights_below_the_adapter(served):
+    weights = [dict(one.matcher.student.model.get_base_model().named_parameters()) for one in served.values()]
+    shared = {name for name in weights[0] if weights[0][name].data_ptr() == weights[1][name].data_ptr()}
+    below = {name for name in weights[0] if not any(f"layers.{layer}." in name for layer in (2, 3))}
+    assert below <= shared
+    adapted = {name for name in weights[0] if name.endswith("base_layer.weight")}
+    assert adapted
+    assert not adapted & shared
+
+
+def test_int8_artefacts_share_a_base_too(folders):
+    config = ServeConfig(model=folders["cards"], models={"loans": folders["loans"]}, device="cpu", int8=True)
+    for name, one in load_served(config).items():
+        alone = Matcher.from_pretrained(folders[name], device="cpu", int8=True)
+        np.testing.assert_allclose(logits(one.matcher), logits(alone), atol=1e-5)
+
+
+def test_a_kept_teacher_serves_along(artefact, models, make_client, tmp_path):
+    folder = edited(artefact, tmp_path / "kept", "decoder", "encoder", "teacher", kept=True)
+    shutil.copytree(models["teacher"], f"{folder}/teacher")
+    served = load_served(ServeConfig(model=folder, device="cpu"))
+    expected = [one.probability for one in Matcher.from_pretrained(folder, device="cpu").match_many(PAIRS)]
+    with make_client(served) as client:
+        (card,) = client.get("/v1/models").json()["data"]
+        found = client.post("/match", json={"pairs": PAIRS}).json()["data"]
+    assert card["teacher"] == served["kept"].matcher.spec.teacher.name
+    np.testing.assert_allclose([row["probability"] for row in found], expected, atol=1e-5)
+
+
+def test_what_was_not_asked_is_null(artefact, make_client, tmp_path):
+    folder = edited(artefact, tmp_path / "alone", "encoder")
+    with make_client(load_served(ServeConfig(model=folder, device="cpu"))) as client:
+        (row,) = client.post("/match", json={"pairs": PAIRS[:1]}).json()["data"]
+    assert row["logit"] is None
+    assert -1 <= row["similarity"] <= 1
+
+
+def test_the_hash_changes_with_adapter_and_settings(served, folders, artefact, tmp_path):
+    assert served["cards"].hash != served["loans"].hash
+    assert artefact_hash(artefact) != served["cards"].hash
+    shutil.copytree(folders["cards"], tmp_path / "copy")
+    assert artefact_hash(tmp_path / "copy") == served["cards"].hash
+
+
+def test_an_artefact_without_a_band_is_refused_for_the_cascade(folders):
+    with pytest.raises(FlipkdError, match="no band"):
+        load_served(ServeConfig(model=folders["cards"], device="cpu", cascade=True))
+
+
+def test_tokens_are_those_of_the_prompt_and_cut_as_in_training(served):
+    one = served["cards"]
+    template, tokenizer = one.matcher.student.template, one.matcher.student.tokenizer
+    pairs = [*PAIRS, ("card " * 200, PAIRS[0][0])]
+    ids = [template.encode_texts(tokenizer, pair) for pair in pairs]
+    counted = one.count(pairs)
+    assert counted.tokens == [len(template.pair(a, b)) for a, b in ids]
+    assert (counted.cut, counted.empty) == (1, None)
+    assert one.count([("reset",), ("",)]).empty == 1
+
+
+@pytest.mark.parametrize("name", ["", "a/b"])
+def test_a_name_that_cannot_stand_in_a_path_is_refused(name):
+    with pytest.raises(FlipkdError, match="cannot be the name"):
+        ServeConfig(models={name: "x"}).folders()

@@ -1,0 +1,61 @@
+"""The command itself, in a process of its own."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.request import Request, urlopen
+
+import pytest
+
+from flipkd.cli.main import main
+
+
+def ask(url, path, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    with urlopen(Request(url + path, data, {"Content-Type": "application/json"}), timeout=60) as answer:
+        return answer.read().decode()
+
+
+def test_sigterm_drains_and_ends_with_status_0(folders, tmp_path):
+    words = ["serve", "--model", folders["cards"], "--port", "0", "--batch-tokens", "16", "--device", "cpu"]
+    said = tmp_path / "stderr"
+    with said.open("w") as stderr, ThreadPoolExecutor(1) as pool:
+        process = subprocess.Popen([sys.executable, "-m", "flipkd.cli.main", *words], stderr=stderr)
+        try:
+            while not (url := re.search(r"serving: (http://127.0.0.1:\d+)", said.read_text())):
+                assert process.poll() is None, said.read_text()
+                time.sleep(0.1)
+            many = pool.submit(ask, url[1], "/score", {"text_1": "lost", "text_2": [f"stolen {n}" for n in range(60)]})
+            while re.search(r"^flipkd_queue_rows 0.0$", ask(url[1], "/metrics"), re.MULTILINE):
+                time.sleep(0.005)
+            process.send_signal(signal.SIGTERM)
+            assert len(json.loads(many.result())["data"]) == 60
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+            process.wait()
+    found = said.read_text()
+    assert re.search(r"id=\w+ method=POST route=/score status=200", found)
+    assert "Traceback" not in found
+    assert "stolen" not in found
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "--model is missing"),
+        (["--model", "nowhere"], "is no flipkd artefact"),
+        (["--model", "x", "--host", "0.0.0.0"], "--allow-anonymous"),
+        (["--model", "x", "--models.x", "y"], "Two artefacts are called 'x'"),
+        (["--model", "x", "--batch-tokens", "0"], "--batch-tokens is 0"),
+        (["--model", "x", "--max-wait-ms", "-1"], "--max-wait-ms is -1"),
+        (["--model", "x", "--port", "70000"], "--port is 70000"),
+    ],
+)
+def test_settings_that_cannot_be_are_told_in_one_line(words, message, capsys):
+    assert main(["serve", "--port", "0", *words]) in (1, 2)
+    assert message in " ".join(capsys.readouterr().err.split())

@@ -1,0 +1,72 @@
+"""/search, over a real index on disk."""
+
+from dataclasses import replace
+
+import pytest
+
+from flipkd import FaqIndex, Matcher
+from flipkd.retrieval.entries import Entry
+from flipkd.serving.config import ServeConfig
+from flipkd.serving.models import load_served
+
+ENTRIES = [
+    Entry("pin", "how do i reset my pin", "In the app.", {"topic": "cards"}),
+    Entry("stolen", "my card was stolen", "Call us."),
+    Entry("open", "how do i open a new account", "Online."),
+]
+
+
+@pytest.fixture(scope="module")
+def place(folders, tmp_path_factory):
+    place = tmp_path_factory.mktemp("index") / "faq"
+    FaqIndex.build(Matcher.from_pretrained(folders["cards"], device="cpu"), ENTRIES, place).close()
+    return str(place)
+
+
+@pytest.fixture(scope="module")
+def indexed(folders, place):
+    config = ServeConfig(model=folders["cards"], models={"loans": folders["loans"]}, index=place, device="cpu")
+    served = load_served(config)
+    yield served
+    served["cards"].index.close()
+
+
+def test_search_answers_as_the_index(indexed, make_client):
+    expected = indexed["cards"].index.search("how do i reset my pin", top=2)
+    with make_client(indexed) as client:
+        found = client.post("/search", json={"query": "how do i reset my pin", "top": 2}).json()
+    assert [row["id"] for row in found["results"]] == [hit.entry.id for hit in expected.hits]
+    first, hit = found["results"][0], expected.hits[0]
+    assert first["question"] == hit.entry.question
+    assert (first["answer"], first["extra"]) == (hit.entry.answer, hit.entry.extra)
+    for name in ("similarity", "probability", "logit"):
+        assert first[name] == pytest.approx(getattr(hit, name), abs=1e-4)
+    assert found["answer"] == (first if hit.match else None)
+    assert found["artefact"]["name"] == "cards"
+
+
+def test_no_match_is_no_answer(indexed, make_client, monkeypatch):
+    matcher = indexed["cards"].matcher
+    with make_client(indexed) as client:
+        for threshold, answered in ((0.0, True), (1.1, False)):
+            monkeypatch.setattr(matcher, "answer", replace(matcher.answer, threshold=threshold))
+            found = client.post("/search", json={"query": "reset my pin"}).json()
+            assert len(found["results"]) == 3
+            assert (found["answer"] is not None) == answered
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"query": " "}, "empty text"),
+        ({"query": "a", "top": 0}, "top"),
+        ({"query": "a", "top": 101}, "top"),
+        ({}, "query"),
+        ({"query": "a", "model": "loans"}, "another artefact"),
+    ],
+)
+def test_other_questions_are_refused(indexed, make_client, body, words):
+    with make_client(indexed) as client:
+        refused = client.post("/search", json=body)
+    assert refused.status_code == 400
+    assert words in refused.json()["error"]["message"]

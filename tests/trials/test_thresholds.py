@@ -1,0 +1,39 @@
+"""Which number means a match, and on which pairs that was decided (rows 48 and 50)."""
+
+import numpy as np
+import pytest
+
+from flipkd.distill.compare import Signal, compare
+from flipkd.evaluation.answer import fit_answer
+from flipkd.evaluation.metrics import measure
+from flipkd.evaluation.thresholds import best_threshold
+from tiny import pairs
+
+
+def drawn(label, seed, shift=0.0):
+    """Numbers that know the label, up to noise."""
+    return label + np.random.default_rng(seed).normal(shift, 0.6, len(label))
+
+
+def test_a_threshold_of_validation_is_reported_on_test_though_another_would_look_better():
+    validation, test = pairs(80), pairs(80, seed=3)
+    signals = [Signal(drawn(validation.label, seed), drawn(test.label, seed + 10, shift=0.8)) for seed in range(4)]
+    found = compare(
+        {"zero_shot": signals[0], "flipped": signals[1]}, signals[2], signals[3], validation, test, seed=0, name="test"
+    )
+    row, decoder = found.rows["flipped_decoder"], signals[1]
+    assert row.threshold == best_threshold(decoder.validation, validation.label)
+    assert row.f1 == pytest.approx(measure(decoder.test, test.label, row.threshold).f1)
+    assert row.f1 < measure(decoder.test, test.label, best_threshold(decoder.test, test.label)).f1
+
+
+def test_two_scales_of_one_order_give_one_probability():
+    label = np.random.default_rng(0).integers(0, 2, 300)
+    value = drawn(label, 1)
+    cosines, logits = 0.9 + value / 100, 20 * value - 3
+    answers = [fit_answer({"decoder": signal}, label, [("decoder",)], seed=0) for signal in (cosines, logits)]
+    probabilities = [
+        answer.probability({"decoder": signal}) for answer, signal in zip(answers, (cosines, logits), strict=True)
+    ]
+    np.testing.assert_allclose(*probabilities, atol=1e-6)
+    assert answers[0].threshold == pytest.approx(answers[1].threshold, abs=1e-6)
