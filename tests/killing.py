@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import jsonargparse  # noqa: F401  imported here once, for every fork, as the next lines are
+import pytest
 import transformers.models.bert.modeling_bert
 import transformers.models.llama.modeling_llama  # noqa: F401
 
@@ -82,8 +83,6 @@ class Runner:
 
     def __init__(self, folder):
         self.folder = folder
-        # The server that forks is given no sys.path.
-        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["killing"])
 
@@ -102,7 +101,10 @@ class Runner:
         """
         process = self._context.Process(target=command, args=(str(self.folder), words, stop_at, disk))
         started = time.monotonic()
-        process.start()
+        with pytest.MonkeyPatch.context() as patch:
+            # The server that forks is begun with the first process, and given no sys.path.
+            patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+            process.start()
         while process.exitcode is None:
             watch()
             if after is not None and time.monotonic() - started > after:

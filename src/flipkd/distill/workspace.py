@@ -42,7 +42,10 @@ class Workspace:
         self._clock = clock
         self.output = Path(config.output)
         self.folder = self.output.with_name(self.output.name + ".work")
+        self._replaced = self.folder / "replaced"
         shutil.rmtree(removed_name(self.folder), ignore_errors=True)  # of a stop while it was removed
+        if self._replaced.exists() and not self.output.exists():  # of a stop between the two renames of `publish`
+            self._replaced.rename(self.output)
         if self.output.exists() and not config.overwrite:
             raise FlipkdError(f"{self.output} is already there. Choose another --output, or --overwrite it.")
         settings = {key: value for key, value in asdict(config).items() if key not in _NOT_WORK}
@@ -147,14 +150,13 @@ class Workspace:
         Args:
             write: Writes and checks the artefact in the folder it is given.
         """
-        partial, replaced = self.folder / "artefact", self.folder / "replaced"
+        partial = self.folder / "artefact"
         shutil.rmtree(partial, ignore_errors=True)  # of a stop while it was written
         partial.mkdir()
         try:
             write(partial)
             if self.output.exists():
-                shutil.rmtree(replaced, ignore_errors=True)
-                self.output.rename(replaced)
+                self.output.rename(self._replaced)
             partial.rename(self.output)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
