@@ -1,10 +1,12 @@
 import gzip
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flipkd.data.encoding import BLOCK, choose_encoding, open_text
+from flipkd.data.encoding import BLOCK, choose_encoding, open_bytes, open_text, packed
+from flipkd.data.reader import read_pairs
 from flipkd.errors import FlipkdError
 
 TEXT = "text_a,text_b,label\n你好,您好,1\n"
@@ -93,3 +95,33 @@ def test_bad_gzip_names_the_file(tmp_path, data):
     path.write_bytes(data)
     with pytest.raises(FlipkdError, match=r"x\.csv\.gz.*gzip"):
         read(path)
+
+
+def as_zst(data):
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(data)
+    return bytes(sink.getvalue())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "gb18030"])
+def test_zstandard_is_unpacked_whatever_the_encoding(tmp_path, encoding):
+    file = tmp_path / "pairs.csv.zst"
+    file.write_bytes(as_zst("text_a,text_b,label\n你好,您好,1\n".encode(encoding)))
+    assert read_pairs(str(file)).text_b == ["您好"]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: b"text_a,text_b"])
+def test_bad_zstandard_names_the_file(tmp_path, damage):
+    file = tmp_path / "pairs.csv.zst"
+    file.write_bytes(damage(as_zst(b"text_a,text_b,label\na,b,1\n")))
+    with pytest.raises(FlipkdError, match=r"pairs\.csv\.zst: cut short or no Zstandard file"):
+        read_pairs(str(file))
+
+
+def test_what_is_packed_for_a_name_is_unpacked_by_it(tmp_path):
+    for ending in ("", ".gz", ".zst"):
+        file = tmp_path / f"texts.txt{ending}"
+        file.write_bytes(packed(str(file), b"one\ntwo\n"))
+        with open_bytes(str(file)) as stream:
+            assert stream.read() == b"one\ntwo\n"

@@ -246,3 +246,38 @@ def test_texts_refuse_other_files(tmp_path, name, content):
         read_texts(write(tmp_path / name, content))
     with pytest.raises(FlipkdError, match="no such file"):
         read_texts(str(tmp_path / "gone.txt"))
+
+
+NUMBERED = {"text_a": "1", "text_b": "2", "label": "3"}
+
+
+@pytest.mark.parametrize(("ending", "comma"), [("csv", ","), ("tsv", "\t")])
+def test_a_file_without_a_header_is_read_by_numbers_first_line_included(tmp_path, capsys, ending, comma):
+    file = tmp_path / f"pairs.{ending}"
+    file.write_text("".join(comma.join(row) + "\n" for row in [("hi", "hello", "1"), ("pin", "card", "0")]))
+    table = read_pairs(str(file), columns=NUMBERED)
+    assert (table.text_a, table.label.tolist(), table.line) == (["hi", "pin"], [1, 0], [1, 2])
+    assert "header: none" in capsys.readouterr().err
+
+
+def test_numbers_that_are_names_are_names(tmp_path):
+    file = tmp_path / "pairs.csv"
+    file.write_text("3,1,2\n0,hi,hello\n")
+    table = read_pairs(str(file), columns=NUMBERED)
+    assert (table.text_a, table.text_b, table.label.tolist()) == (["hi"], ["hello"], [0])
+
+
+@pytest.mark.parametrize("first", ["hi,hello,1", f"{'a long question ' * 4},hello"])
+def test_a_pair_in_the_place_of_the_header_is_told_with_the_mend(tmp_path, first):
+    file = tmp_path / "pairs.csv"
+    file.write_text(f"{first}\n")
+    with pytest.raises(FlipkdError, match=r"seems to be a pair already.*--columns.text_a 1"):
+        read_pairs(str(file))
+
+
+def test_a_label_column_called_match_is_a_name_and_no_label(tmp_path):
+    file = tmp_path / "pairs.csv"
+    file.write_text("left,right,match\nhi,hello,1\n")
+    with pytest.raises(FlipkdError, match="no two columns have the names") as refused:
+        read_pairs(str(file))
+    assert "a pair already" not in str(refused.value)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from flipkd.data.labels import label_of
 from flipkd.errors import FlipkdError
 
 TEXT_PAIRS = (
@@ -34,6 +35,8 @@ LABELS = (
     *("match", "ismatch", "duplicate", "isduplicate", "paraphrase", "isparaphrase", "similar", "issimilar"),
 )
 """Names of the label column, likewise."""
+LONGEST_NAME = 40
+"""What is longer in a first line is no name of a column but a text."""
 ROLES = ("text_a", "text_b", "label")
 
 
@@ -85,6 +88,11 @@ def _texts(header: Sequence[str], source: str) -> tuple[int, int]:
     if found:
         candidates = "; ".join(f"{header[a]!r} and {header[b]!r}" for a, b in found)
         raise FlipkdError(f"{source}: more than one pair of columns could be the two texts: {candidates}. {mend}")
+    if any(len(name) > LONGEST_NAME or (label_of(name) is not None and _plain(name) not in LABELS) for name in header):
+        mend = (
+            "The first line seems to be a pair already: name the columns by number, --columns.text_a 1 "
+            "--columns.text_b 2 --columns.label 3, or put a line with names before it."
+        )
     if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
         mend = "The cells seem to be parted by another character: .csv needs commas, .tsv tabs."
     raise FlipkdError(

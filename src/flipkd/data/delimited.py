@@ -1,10 +1,12 @@
 """CSV and TSV, read so that every cell stays the string it is."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import IO
 
+from flipkd.console import announce
 from flipkd.data.encoding import open_text
 from flipkd.data.records import Records, batched
 from flipkd.errors import FlipkdError
@@ -47,7 +49,9 @@ def _even(rows: Iterator[tuple[int, list[str]]], width: int, path: str) -> Itera
 
 
 @contextmanager
-def delimited_records(path: str, encoding: str | None, chunk_rows: int, *, tabs: bool) -> Iterator[Records]:
+def delimited_records(
+    path: str, encoding: str | None, chunk_rows: int, *, tabs: bool, named: Sequence[str] = ()
+) -> Iterator[Records]:
     """Open a CSV or TSV file.
 
     CSV is read strictly: cells may be in quotes and then hold commas, line ends and doubled quotes; a
@@ -55,10 +59,12 @@ def delimited_records(path: str, encoding: str | None, chunk_rows: int, *, tabs:
     a quotation mark is a character like any other. Blank lines are passed over in both.
 
     Args:
-        path: The file, packed (.gz) or not.
+        path: The file, packed (.gz, .zst) or not.
         encoding: The encoding the user names, or None.
         chunk_rows: Records in a batch.
         tabs: Whether it is TSV.
+        named: The columns the user names. Where all are numbers that are no names in the first line, that line is a
+            record and the columns are counted from 1.
 
     Raises:
         FlipkdError: At once or while reading: nothing in the file, bad quoting, a record with more or fewer
@@ -67,7 +73,11 @@ def delimited_records(path: str, encoding: str | None, chunk_rows: int, *, tabs:
     # With newline="" csv itself sees the line ends, and keeps those inside a cell as they are.
     with open_text(path, encoding, newline="\n" if tabs else "") as stream:
         rows = _tsv_rows(stream) if tabs else _csv_rows(stream, path)
-        _, header = next(rows, (0, None))
+        line, header = next(rows, (0, None))
         if header is None:
             raise FlipkdError(f"{path} is empty. Its first line must name the columns.")
+        if named and all(name.isdecimal() for name in named) and not set(named) <= set(header):
+            announce("header", "none", f"columns are named by number, and the first line of {path} has no such names")
+            rows = chain([(line, header)], rows)
+            header = [str(number) for number in range(1, len(header) + 1)]
         yield Records(header, batched(_even(rows, len(header), path), chunk_rows), "line")

@@ -32,13 +32,22 @@ class Fault:
     """Characters beyond ASCII that were valid before it."""
 
 
+def bare_name(path: str) -> str:
+    """The name in lower case without the ending of a packed file, if it has one."""
+    return path.lower().removesuffix(".gz").removesuffix(".zst")
+
+
 @contextmanager
 def open_bytes(path: str) -> Iterator[BinaryIO]:
-    """Open a file for reading, unpacked if its name ends in ``.gz``.
+    """Open a file for reading, unpacked if its name ends in ``.gz`` or ``.zst``.
 
     Raises:
-        FlipkdError: While it is read, if it is not whole gzip.
+        FlipkdError: While it is read, if it is not whole gzip or Zstandard.
     """
+    if path.lower().endswith(".zst"):
+        with _open_zst(path) as stream:
+            yield stream
+        return
     try:
         if path.lower().endswith(".gz"):
             with gzip.open(path, "rb") as packed:
@@ -48,6 +57,31 @@ def open_bytes(path: str) -> Iterator[BinaryIO]:
                 yield stream
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise FlipkdError(f"{path}: cut short or no gzip file ({error}). Fetch or pack it again.") from error
+
+
+@contextmanager
+def _open_zst(path: str) -> Iterator[BinaryIO]:
+    import pyarrow as pa
+
+    # The file is opened first: what fails behind this is what is in it.
+    with pa.OSFile(path) as file:
+        try:
+            with pa.CompressedInputStream(file, "zstd") as packed, io.BufferedReader(packed) as stream:
+                yield cast(BinaryIO, stream)
+        except OSError as error:
+            raise FlipkdError(f"{path}: cut short or no Zstandard file ({error}). Fetch or pack it again.") from error
+
+
+def packed(path: str, data: bytes) -> bytes:
+    """Data as the file of this name holds them: packed where it ends in ``.gz`` or ``.zst``."""
+    import pyarrow as pa
+
+    if path.lower().endswith(".zst"):
+        sink = pa.BufferOutputStream()
+        with pa.CompressedOutputStream(sink, "zstd") as stream:
+            stream.write(data)
+        return bytes(sink.getvalue())
+    return gzip.compress(data) if path.lower().endswith(".gz") else data
 
 
 def _wide(text: str) -> int:

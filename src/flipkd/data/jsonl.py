@@ -46,7 +46,7 @@ def jsonl_records(path: str, encoding: str | None, chunk_rows: int) -> Iterator[
     text may hold any other separator.
 
     Args:
-        path: The file, packed (.gz) or not.
+        path: The file, packed (.gz, .zst) or not.
         encoding: The encoding the user names, or None.
         chunk_rows: Records in a batch.
 

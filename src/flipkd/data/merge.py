@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flipkd.data.encoding import bare_name
 from flipkd.data.reader import read_pairs
 from flipkd.data.relabel import Relabelled
 from flipkd.data.rewrite import rewrite
@@ -78,9 +79,9 @@ def merge(
     return Merged(relabelled, dropped, confirmed, len(decided) - len(here), len(table) - len(dropped))
 
 
-def _form(path: str) -> tuple[bool, str]:
-    lower = path.lower()
-    return lower.endswith(".gz"), Path(lower.removesuffix(".gz")).suffix
+def _form(path: str) -> tuple[str, str]:
+    bare = bare_name(path)
+    return path.lower().removeprefix(bare), Path(bare).suffix
 
 
 def _changes(decided: Sequence[Relabelled], table: PairTable) -> dict[int, int | None]:

@@ -10,7 +10,7 @@ from flipkd.console import announce, warn
 from flipkd.data.chunks import EmptyPolicy, build_chunk
 from flipkd.data.columns import find_columns
 from flipkd.data.delimited import delimited_records
-from flipkd.data.encoding import open_text
+from flipkd.data.encoding import bare_name, open_text
 from flipkd.data.hub import hub_records
 from flipkd.data.identity import is_empty
 from flipkd.data.jsonl import jsonl_records
@@ -20,14 +20,16 @@ from flipkd.data.table import PairTable
 from flipkd.errors import FlipkdError
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-"""Endings of the files that hold pairs; all but the last may have ``.gz`` after them."""
+"""Endings of the files that hold pairs; all but the last may have ``.gz`` or ``.zst`` after them."""
 
 
 def _ending(path: str) -> str:
-    return Path(path.lower().removesuffix(".gz")).suffix
+    return Path(bare_name(path)).suffix
 
 
-def open_records(path: str, encoding: str | None = None, chunk_rows: int = 2048) -> AbstractContextManager[Records]:
+def open_records(
+    path: str, encoding: str | None = None, chunk_rows: int = 2048, columns: dict[str, str] | None = None
+) -> AbstractContextManager[Records]:
     """Open a file or data set as records, whatever its columns; arguments and errors as for `iter_pairs`."""
     file, ending = Path(path), _ending(path)
     if not file.exists() and ending in ENDINGS:
@@ -37,12 +39,14 @@ def open_records(path: str, encoding: str | None = None, chunk_rows: int = 2048)
     if not file.is_file():
         raise FlipkdError(f"{path} is no file. Name a file in it, ending in one of {', '.join(ENDINGS)}.")
     if ending in (".csv", ".tsv"):
-        return delimited_records(path, encoding, chunk_rows, tabs=ending == ".tsv")
+        return delimited_records(
+            path, encoding, chunk_rows, tabs=ending == ".tsv", named=list((columns or {}).values())
+        )
     if ending in (".jsonl", ".ndjson"):
         return jsonl_records(path, encoding, chunk_rows)
     if path.lower().endswith(".parquet"):
         return parquet_records(path, chunk_rows)
-    raise FlipkdError(f"{path}: pairs are read from {', '.join(ENDINGS)} (the text ones also with .gz).")
+    raise FlipkdError(f"{path}: pairs are read from {', '.join(ENDINGS)} (the text ones also with .gz or .zst).")
 
 
 def iter_pairs(
@@ -59,12 +63,13 @@ def iter_pairs(
     Nothing is opened before the first chunk is asked for.
 
     Args:
-        path: A file, its format by its ending (.csv, .tsv, .jsonl, .ndjson, each also as .gz, .parquet).
+        path: A file, its format by its ending (.csv, .tsv, .jsonl, .ndjson, each also as .gz or .zst, .parquet).
             Anything that does not exist as a file is a data set of the hub: ``owner/name``,
             ``name/configuration``, with ``:split`` at the end where that is not train.
         labelled: Whether labels are needed. If not, a label column is kept in `extra` and not parsed.
         columns: The names of the columns for ``text_a`` and ``text_b`` (both or none) and ``label``. What is
-            left out is found by name, whatever the order of the columns.
+            left out is found by name, whatever the order of the columns. Of a CSV or TSV without a header, numbers:
+            1 for the first column.
         encoding: The encoding of a text file. None: UTF-8, UTF-16 by its byte-order mark, or GB18030.
         empty: What to do with pairs of which a text shows no character, or is missing.
         chunk_rows: Pairs in a chunk at most.
@@ -77,7 +82,7 @@ def iter_pairs(
             is no text or no label, or there are no pairs in it; with file, line or row, and the mend.
     """
     rows = dropped = 0
-    with open_records(path, encoding, chunk_rows) as records:
+    with open_records(path, encoding, chunk_rows, columns) as records:
         found = find_columns(records.header, columns, labelled=labelled, source=path)
         announce("columns", found.describe(records.header), path)
         for batch in records.batches:
@@ -133,7 +138,7 @@ def read_texts(path: str, *, encoding: str | None = None) -> list[str]:
     """Read texts, one a line; lines that show no character are passed over.
 
     Args:
-        path: A text file, packed (.gz) or not.
+        path: A text file, packed (.gz, .zst) or not.
         encoding: As for `iter_pairs`.
 
     Raises:

@@ -2,7 +2,6 @@
 
 import codecs
 import csv
-import gzip
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import IO, Any
 
 from flipkd.data.columns import find_columns
 from flipkd.data.delimited import LONGEST_CELL
-from flipkd.data.encoding import choose_encoding, open_bytes, open_text
+from flipkd.data.encoding import bare_name, choose_encoding, open_bytes, open_text, packed
 from flipkd.data.labels import label_of
 from flipkd.data.whole import replacing
 
@@ -66,7 +65,7 @@ def _spelling(cells: Iterator[Any]) -> dict[int, Any]:
 
 
 def _rewritten(path: str, changes: Changes, columns: dict[str, str] | None, encoding: str | None) -> bytes:
-    ending = Path(path.lower().removesuffix(".gz")).suffix
+    ending = Path(bare_name(path)).suffix
     # Lines end as the readers let them end: at every line end in CSV, at \n alone elsewhere.
     with open_text(path, encoding, newline="" if ending == ".csv" else "\n") as stream:
         read = {".csv": _csv_records, ".tsv": _tsv_records}.get(ending, _json_records)
@@ -80,7 +79,7 @@ def _rewritten(path: str, changes: Changes, columns: dict[str, str] | None, enco
         elif new is not None:
             kept.append(record.with_label(spelled[new]))  # type: ignore[index]
     data = _mark(path) + "".join(kept).removeprefix("\ufeff").encode(_codec(path, encoding))
-    return gzip.compress(data) if path.lower().endswith(".gz") else data
+    return packed(path, data)
 
 
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
