@@ -86,3 +86,10 @@ def test_an_index_that_does_not_answer_is_no_fault_of_the_client(indexed, make_c
         monkeypatch.setattr(FaqIndex, "search", broken)
         refused = client.post("/search", json={"query": "reset my pin"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "index_unavailable")
+
+
+def test_a_search_prints_nothing(indexed, make_client, capfd):
+    with make_client(indexed, access_log=False) as client:
+        capfd.readouterr()
+        assert client.post("/search", json={"query": "reset my pin"}).status_code == 200
+    assert capfd.readouterr() == ("", "")
