@@ -57,7 +57,7 @@ def test_reliability_draws_what_was_said_against_what_was_seen(tmp_path):
     assert_png(tmp_path / "r.png", 660, 768)
     upper, lower = figure.axes
     assert labelled(figure)
-    said, seen = upper.lines[-1].get_data()
+    said, seen = upper.containers[-1].lines[0].get_data()
     np.testing.assert_allclose(said, [0.8 / 3, 2.2 / 3])
     np.testing.assert_allclose(seen, [1 / 3, 2 / 3])
     assert "after (0.067)" in [text.get_text() for text in upper.get_legend().get_texts()]
