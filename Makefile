@@ -1,8 +1,8 @@
-# make install | demo | test | lint | docs | audit | kill | short-demo | benchmark
+# make install | demo | test | lint | docs | audit | short-demo | benchmark | kill | nightly
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo short-demo test lint docs audit kill benchmark
+.PHONY: install demo short-demo test lint docs audit benchmark kill nightly
 
 install: .venv/installed
 
@@ -29,6 +29,10 @@ short-demo: install
 
 test: install
 	$(BIN)/pytest
+
+# What takes minutes: 100,000 damaged files, 100,000 requests.
+nightly: install
+	$(BIN)/pytest -m nightly tests/nightly
 
 lint: install
 	$(BIN)/ruff check .

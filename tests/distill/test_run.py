@@ -47,6 +47,16 @@ def test_the_artefact_is_whole_and_no_work_is_left(artefact):
     assert [entry.name for entry in artefact.parent.iterdir()] == ["run"]
 
 
+def test_calibration_is_measured_before_and_after_on_the_predictions(artefact):
+    said = json.loads((artefact / "evaluation" / "metrics.json").read_text())["calibration"]
+    table = pq.read_table(artefact / "evaluation" / "predictions.parquet").to_pydict()
+    label = np.array(table["label"])
+    after = np.array(table["flipped_answer_probability"])
+    before = 1 / (1 + np.exp(-np.array(table["log_odds"])))
+    assert said["answer"]["brier"] == pytest.approx(((after - label) ** 2).mean())
+    assert said["decoder alone, uncalibrated"]["brier"] == pytest.approx(((before - label) ** 2).mean())
+
+
 def test_predictions_keep_the_rows_and_give_the_metrics(artefact):
     table = pq.read_table(artefact / "evaluation" / "predictions.parquet").to_pydict()
     row = metrics(artefact)["rows"]["flipped_answer"]

@@ -156,6 +156,7 @@ class Workspace:
         try:
             write(partial)
             if self.output.exists():
+                shutil.rmtree(self._replaced, ignore_errors=True)
                 self.output.rename(self._replaced)
             partial.rename(self.output)
         finally:

@@ -18,6 +18,7 @@ from flipkd.distill.config import DistillConfig
 from flipkd.distill.selfcheck import reload_and_check
 from flipkd.distill.splits import Splits
 from flipkd.evaluation.answer import Answer
+from flipkd.evaluation.calibration import calibration
 from flipkd.evaluation.cascade import Band, Point
 from flipkd.evaluation.predictions import PREDICTIONS, answer_column, write_predictions
 from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, TeacherRecord
@@ -157,6 +158,10 @@ def _write_records(folder: Path, measured: PairTable, student: Student, findings
         "measured_on": comparison.measured,
         "rows": {name: row.as_dict() for name, row in comparison.rows.items()},
         "answers": {name: answer.as_dict() for name, answer in comparison.answers.items()},
+        "calibration": {
+            name: calibration(probability, measured.require_labels()).as_dict()
+            for name, probability in _probabilities(findings).items()
+        },
         "cascade": findings.cascade.as_dict(),
         "dual_thresholds": findings.threshold_report,
         "seconds": findings.seconds,
@@ -171,7 +176,18 @@ def _write_records(folder: Path, measured: PairTable, student: Student, findings
     if find_spec("matplotlib") is None:
         announce("pictures", "none", "matplotlib is not installed: pip install 'flipkd[plots]'")
         return
-    _draw(training, evaluation, measured, student, findings, probability)
+    _draw(training, evaluation, measured, student, findings)
+
+
+def _probabilities(findings: Findings) -> dict[str, np.ndarray]:
+    """What is said of the measured pairs before calibration, by the decoder, and after it."""
+    from scipy.special import expit
+
+    columns = findings.comparison.columns
+    return {
+        "decoder alone, uncalibrated": expit(columns["log_odds"]),
+        "answer": columns[answer_column(findings.answer.sources)],
+    }
 
 
 def _draw(
@@ -180,7 +196,6 @@ def _draw(
     measured: PairTable,
     student: Student,
     findings: Findings,
-    probability: np.ndarray,
 ) -> None:
     from flipkd.evaluation.curves import loss_curve
     from flipkd.evaluation.plots import (
@@ -204,7 +219,7 @@ def _draw(
 
     precision_recall(evaluation / "precision_recall.png", label, shown)
     roc(evaluation / "roc.png", label, shown)
-    reliability(evaluation / "reliability.png", label, probability)
+    reliability(evaluation / "reliability.png", label, _probabilities(findings))
     similarity_histograms(
         evaluation / "similarity.png", label, before[f"{split}_similarity"], after[f"{split}_similarity"]
     )
