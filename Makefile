@@ -30,7 +30,7 @@ short-demo: install
 test: install
 	$(BIN)/pytest
 
-# What takes minutes: 100,000 damaged files, 100,000 requests.
+# What takes minutes: 100,000 damaged files, 100,000 requests, 100 kills.
 nightly: install
 	$(BIN)/pytest -m nightly tests/nightly
 
@@ -45,7 +45,7 @@ audit: install
 	$(BIN)/python .ci/audit.py
 	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
 
-# kill -9 at fifty moments of a distillation and of a match; about a quarter of an hour.
+# kill -9 at fifty moments of a distillation and of a match; some minutes.
 kill: install
 	$(BIN)/pytest tests/nightly/test_kill.py -m nightly -s
 

@@ -122,8 +122,9 @@ def test_removing_the_work_leaves_nothing_of_it_under_its_name(tmp_path):
         if folder.exists():
             raise KeyboardInterrupt
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("flipkd.files.shutil.rmtree", stop)
-        Workspace(config(tmp_path, seed=1, overwrite=True), {})
+        with pytest.raises(KeyboardInterrupt):
+            Workspace(config(tmp_path, seed=1, overwrite=True), {})
     assert Workspace(config(tmp_path, seed=1), {}).recorded("note") is None
     assert [entry.name for entry in tmp_path.iterdir()] == ["run.work"]
