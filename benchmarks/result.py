@@ -83,11 +83,9 @@ def device() -> str:
 
     import torch
 
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    processor = names[0] if names else platform.processor() or platform.machine()
-    return f"{processor}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads"
+    from flipkd.device import processor_name
+
+    return f"{processor_name()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads"
 
 
 @cache

@@ -1,6 +1,8 @@
 """Where to compute."""
 
 import os
+import platform
+from pathlib import Path
 
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
@@ -30,3 +32,22 @@ def choose_device(device: str | None) -> str:
     chosen = "cuda" if torch.cuda.is_available() else "cpu"
     announce("device", chosen, "a GPU was found" if chosen == "cuda" else "no GPU was found")
     return chosen
+
+
+def describe_device(device: str) -> str:
+    """A GPU with its name; the CPU as it is.
+
+    Args:
+        device: As torch calls it.
+    """
+    import torch
+
+    return f"{device}, {torch.cuda.get_device_name(device)}" if device.startswith("cuda") else device
+
+
+def processor_name() -> str:
+    """The processor as the system names it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -13,6 +13,7 @@ COMMANDS = {
     ("match",): ("flipkd.cli.match", "Answer a file of pairs with a finished run."),
     ("compare",): ("flipkd.cli.compare", "Compare two systems on the same pairs: is one really better?"),
     ("errors",): ("flipkd.cli.errors", "List confident mistakes, likely label noise and leaks, to be relabelled."),
+    ("report",): ("flipkd.cli.report", "Make the report of a finished run again, from its files alone."),
     ("index", "build"): ("flipkd.cli.index.build", "Build an index of a FAQ, for a finished run."),
     ("index", "search"): ("flipkd.cli.index.search", "Answer queries from an index, or say that nothing does."),
     ("index", "add"): ("flipkd.cli.index.add", "Add entries to an index, and update those that changed."),

@@ -14,6 +14,8 @@ from flipkd.matching.matcher import Matcher
 from flipkd.student.adapter import adapter_norms
 from flipkd.student.inference import EncodedPairs, Reader
 
+CHECK_FILE = Path("evaluation") / "self_check.json"
+"""Where an artefact keeps what was found."""
 ROWS = 32
 """How many pairs are answered again."""
 TOLERANCE = {"float32": 1e-4, "bfloat16": 0.25, "float16": 0.05}

@@ -12,10 +12,11 @@ import numpy as np
 
 from flipkd.console import announce
 from flipkd.data.table import PairTable
-from flipkd.distill.card import model_card
 from flipkd.distill.compare import Comparison
 from flipkd.distill.config import DistillConfig
-from flipkd.distill.selfcheck import reload_and_check
+from flipkd.distill.differences import differences
+from flipkd.distill.record import RUN_FILE, run_record
+from flipkd.distill.selfcheck import CHECK_FILE, reload_and_check
 from flipkd.distill.splits import Splits
 from flipkd.evaluation.answer import Answer
 from flipkd.evaluation.calibration import calibration
@@ -23,6 +24,7 @@ from flipkd.evaluation.cascade import Band, Point
 from flipkd.evaluation.predictions import PREDICTIONS, answer_column, write_predictions
 from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, TeacherRecord
 from flipkd.matching.matcher import Matcher
+from flipkd.report.render import CARD_FILE, REPORT_FILE, html_report, model_card
 from flipkd.student.inference import EncodedPairs
 from flipkd.student.model import Student
 from flipkd.student.trunk import model_fingerprint
@@ -130,6 +132,7 @@ def write_artefact(
         teacher.save(folder / TEACHER_FOLDER)
     measured = splits.tables[findings.comparison.measured]
     _write_records(folder, measured, student, findings)
+    _write_json(folder / RUN_FILE, run_record(config, str(student.device)))
     cache = Path(config.cache_dir).expanduser()
     checks = reload_and_check(
         folder,
@@ -138,12 +141,9 @@ def write_artefact(
         findings.read["flipped"]["validation_similarity"],
         lambda place: Matcher.from_pretrained(place, device=str(student.device), cache_dir=cache),
     )
-    (folder / "README.md").write_text(
-        model_card(
-            spec, findings.comparison, findings.threshold_report, findings.cascade.reason, findings.seconds, checks
-        ),
-        encoding="utf-8",
-    )
+    _write_json(folder / CHECK_FILE, {"checks": [check._asdict() for check in checks]})
+    (folder / CARD_FILE).write_text(model_card(folder), encoding="utf-8")
+    (folder / REPORT_FILE).write_text(html_report(folder), encoding="utf-8")
 
 
 def _write_records(folder: Path, measured: PairTable, student: Student, findings: Findings) -> None:
@@ -153,7 +153,8 @@ def _write_records(folder: Path, measured: PairTable, student: Student, findings
     with (training / "log.jsonl").open("w", encoding="utf-8") as handle:
         handle.writelines(json.dumps(record) + "\n" for record in findings.log)
     comparison = findings.comparison
-    probability = comparison.columns[answer_column(findings.answer.sources)]
+    column = answer_column(findings.answer.sources)
+    probability = comparison.columns[column]
     metrics = {
         "measured_on": comparison.measured,
         "rows": {name: row.as_dict() for name, row in comparison.rows.items()},
@@ -162,11 +163,12 @@ def _write_records(folder: Path, measured: PairTable, student: Student, findings
             name: calibration(probability, measured.require_labels()).as_dict()
             for name, probability in _probabilities(findings).items()
         },
+        "differences": differences(comparison, column.removesuffix("_probability"), measured),
         "cascade": findings.cascade.as_dict(),
         "dual_thresholds": findings.threshold_report,
         "seconds": findings.seconds,
     }
-    (evaluation / "metrics.json").write_text(json.dumps(metrics, indent=2), encoding="utf-8")
+    _write_json(evaluation / "metrics.json", metrics)
     write_predictions(
         folder / PREDICTIONS,
         measured,
@@ -177,6 +179,10 @@ def _write_records(folder: Path, measured: PairTable, student: Student, findings
         announce("pictures", "none", "matplotlib is not installed: pip install 'flipkd[plots]'")
         return
     _draw(training, evaluation, measured, student, findings)
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 def _probabilities(findings: Findings) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
-"""The comparison table, on the terminal and as Markdown."""
+"""The comparison table on the terminal, and the names and the order of its rows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich import box
 from rich.table import Table
@@ -22,20 +22,27 @@ TWO_MODELS = {
 COLUMNS = ("method", "F1", "AP", "AUC", "acc.", "prec.", "recall", "threshold", "n")
 
 
+def in_sections(rows: Iterable[str]) -> Iterator[list[tuple[str, str]]]:
+    """The rows of one model and of other names in the order given, then those of two models; empty ones left out.
+
+    Args:
+        rows: The keys of ``evaluation/metrics.json``; other keys are shown by their own name.
+
+    Yields:
+        Each row's key and its name.
+    """
+    there = list(rows)
+    others = [key for key in there if key not in ONE_MODEL | TWO_MODELS]
+    for keys in ([*ONE_MODEL, *others], TWO_MODELS):
+        section = [(key, (ONE_MODEL | TWO_MODELS).get(key, key.replace("_", " "))) for key in keys if key in there]
+        if section:
+            yield section
+
+
 def _cells(name: str, metrics: Metrics) -> list[str]:
     m = metrics
     figures = (m.f1, m.ap, m.auc, m.accuracy, m.precision, m.recall)
     return [name, *(f"{figure:.3f}" for figure in figures), f"{m.threshold:.3g}", str(m.n)]
-
-
-def _sections(rows: Mapping[str, Metrics]) -> Iterator[list[list[str]]]:
-    """The lines of one model, of other names in the order given, and of two models; empty ones left out."""
-    named = {key: _cells((ONE_MODEL | TWO_MODELS).get(key, key.replace("_", " ")), rows[key]) for key in rows}
-    others = [key for key in rows if key not in ONE_MODEL | TWO_MODELS]
-    for keys in ([*ONE_MODEL, *others], TWO_MODELS):
-        lines = [named[key] for key in keys if key in named]
-        if lines:
-            yield lines
 
 
 def comparison_table(rows: Mapping[str, Metrics]) -> Table:
@@ -48,15 +55,8 @@ def comparison_table(rows: Mapping[str, Metrics]) -> Table:
     table = Table(*COLUMNS[:1], box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in COLUMNS[1:]:
         table.add_column(name, justify="right")
-    for section in _sections(rows):
+    for section in in_sections(rows):
         table.add_section()
-        for line in section:
-            table.add_row(*line)
+        for key, name in section:
+            table.add_row(*_cells(name, rows[key]))
     return table
-
-
-def markdown_table(rows: Mapping[str, Metrics]) -> str:
-    """The same table in Markdown, the answers of two models last; ends with a newline."""
-    lines = [list(COLUMNS), ["---", *["---:"] * (len(COLUMNS) - 1)]]
-    lines += [line for section in _sections(rows) for line in section]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,0 +1,45 @@
+"""The surest mistakes of an artefact, from the predictions that its run kept."""
+
+from flipkd.errors import FlipkdError
+from flipkd.evaluation.mistakes import worst_mistakes
+from flipkd.evaluation.predictions import PREDICTIONS
+from flipkd.report.contents import answer_row
+from flipkd.report.records import Records, Row, Table, shown
+
+SHOWN = 5
+"""How many of each kind."""
+KINDS = {0: "called a match, labelled none", 1: "called no match, labelled one"}
+
+
+def mistakes(records: Records) -> Table:
+    """The wrong decisions whose probability is farthest from the label, of either kind.
+
+    Args:
+        records: The artefact.
+
+    Raises:
+        FlipkdError: If the predictions are damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file, probability = PREDICTIONS.as_posix(), f"{answer_row(records)}_probability"
+    columns = {"text_a": "", "text_b": "", "label": "", probability: ".3f"}
+    caption = "The surest mistakes of either kind"
+    path = records.folder / PREDICTIONS
+    if not path.is_file():
+        return Table(caption, file, tuple(columns), ())
+    try:
+        table = pq.read_table(path, columns=[*columns, "match"])
+        # A label or a probability that is missing would be an object, not a number.
+        label, said, match = (table[name].to_numpy() for name in ("label", probability, "match"))
+        wrong = worst_mistakes(label, said, match).tolist()
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise FlipkdError(f"{path} is damaged ({error}). Take the artefact from where it came once more.") from error
+    chosen = [(kind, row) for kind in KINDS for row in [row for row in wrong if label[row] == kind][:SHOWN]]
+    rows = []
+    for kind, row in chosen:
+        cells = ((name, table[name][row].as_py(), form) for name, form in columns.items())
+        made = tuple(shown(value, file, (str(row), name), form) for name, value, form in cells)
+        rows.append(Row(KINDS[kind], made, f"{file}: {row}"))
+    return Table(caption, file, tuple(columns), tuple(rows))

@@ -1,0 +1,155 @@
+"""Card and report as text: a pure function of an artefact's files.
+
+Everything that comes from a file is escaped: by Jinja2 in HTML, and by `escaped` in Markdown.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from flipkd.matching.artefact import SPEC_FILE
+from flipkd.report import contents
+from flipkd.report.mistakes import mistakes
+from flipkd.report.pictures import EVALUATION, LOSS, PRECISION_RECALL, RELIABILITY, drawn
+from flipkd.report.records import Records
+
+CARD_FILE = "README.md"
+REPORT_FILE = "report.html"
+SECTIONS = {
+    "answer": "How it answers",
+    "numbers": "The numbers",
+    "calibration": "Calibration",
+    "pictures": "Pictures",
+    "training": "Training",
+    "mistakes": "Mistakes",
+    "data": "Data",
+    "settings": "Settings",
+    "run": "Time and versions",
+    "check": "Self-check",
+    "use": "Use",
+    "limits": "Limits",
+}
+"""Of the report, by the name its links go to."""
+_SPECIAL = re.compile(r"([\\`*_\[\]|~$#])")
+
+
+def html_report(folder: Path) -> str:
+    """The whole report as one HTML page, pictures inside, that asks no host for anything.
+
+    Args:
+        folder: The artefact.
+
+    Raises:
+        FlipkdError: If the folder is no artefact, or a file in it is damaged.
+    """
+    records = Records(folder)
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            **_shared(records),
+            sections=SECTIONS,
+            calibration_pictures=drawn(records, (RELIABILITY,)),
+            pictures=drawn(records, EVALUATION),
+            training_pictures=drawn(records, (LOSS,)),
+            answer=contents.answer(records),
+            measurement=contents.measurement(records),
+            log=contents.log(records),
+            trusted=contents.trusted(records),
+            settings=contents.settings(records),
+            run=contents.run(records),
+            mistakes=mistakes(records),
+        )
+    )
+
+
+def model_card(folder: Path) -> str:
+    """The model card, in Markdown with the front matter that model hubs read.
+
+    Args:
+        folder: The artefact.
+
+    Raises:
+        FlipkdError: As `html_report`.
+    """
+    records = Records(folder)
+    pictures = [picture for picture, uri in drawn(records, (PRECISION_RECALL, RELIABILITY)) if uri]
+    return (
+        _environment(finalize=_markdown)
+        .get_template("card.md")
+        .render(
+            **_shared(records),
+            front=Markup(front_matter(records)),
+            essentials=contents.essentials(records),
+            pictures=pictures,
+        )
+    )
+
+
+def front_matter(records: Records) -> str:
+    """The lines of YAML on top of a model card.
+
+    The base model is named only where it is a hub's: elsewhere the name would lead to another model, or nowhere.
+
+    Args:
+        records: The artefact.
+    """
+    fields: dict[str, Any] = {"library_name": "peft", "pipeline_tag": "text-classification"}
+    if records.value(contents.RUN_FILE, "student_from") == "hub":
+        fields |= {"base_model": records.value(SPEC_FILE, "base_model"), "base_model_relation": "adapter"}
+    fields |= {"tags": ["text-matching", "flipkd", "lora"], "metrics": ["f1", "accuracy"]}
+    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
+
+
+def _shared(records: Records) -> dict[str, Any]:
+    """What both show."""
+    return {
+        "methods": contents.methods(records),
+        "flatters": contents.flatters(records),
+        "standings": contents.standings(records),
+        "differences": contents.differences(records),
+        "calibration": contents.calibration(records),
+        "data": contents.data(records),
+        "self_check": contents.self_check(records),
+        "limits": contents.limits(records),
+    }
+
+
+def _environment(**options: Any) -> Environment:
+    made = Environment(
+        loader=PackageLoader("flipkd.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        **options,
+    )
+    made.filters["code"] = _code
+    return made
+
+
+def escaped(text: str) -> str:
+    """A text that Markdown shows as it is, in one line, also in a cell of a table.
+
+    Args:
+        text: Of anyone.
+    """
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _SPECIAL.sub(r"\\\1", plain)
+
+
+def _markdown(value: Any) -> Any:
+    return value if isinstance(value, Markup) else Markup(escaped(str(value)))
+
+
+def _code(text: str) -> Markup:
+    """A code span of Markdown for a cell of a table: its fence is longer than any in the text."""
+    plain = " ".join(text.split()).replace("|", r"\|")
+    fence = "`" * (max((len(run) for run in re.findall("`+", plain)), default=0) + 1)
+    space = " " if "`" in plain else ""
+    return Markup(f"{fence}{space}{plain}{space}{fence}")
