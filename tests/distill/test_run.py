@@ -38,7 +38,8 @@ def test_every_row_and_figure_is_measured_on_test(artefact):
 def test_the_artefact_is_whole_and_no_work_is_left(artefact):
     expected = {
         "adapter_model.safetensors", "adapter_config.json", "flipkd.json", "tokenizer.json", "README.md",
-        "training/log.jsonl", "training/loss.png", "evaluation/metrics.json", "evaluation/predictions.parquet",
+        "report.html", "training/log.jsonl", "training/run.json", "training/loss.png", "evaluation/metrics.json",
+        "evaluation/predictions.parquet", "evaluation/self_check.json",
         "evaluation/precision_recall.png", "evaluation/roc.png", "evaluation/reliability.png",
         "evaluation/similarity.png", "evaluation/vectors.png",
     }  # fmt: skip
@@ -75,12 +76,6 @@ def test_the_log_names_each_stage_term_and_gradient_norm(artefact):
     assert "ce" not in by_stage["warm_up"][0]
 
 
-def test_the_card_shows_the_table_and_the_checks(artefact):
-    card = (artefact / "README.md").read_text()
-    assert "| flipped answer |" in card
-    assert "log-odds after reload" in card
-
-
 def test_without_test_and_baseline_the_table_is_of_validation(settings, tmp_path):
     found = metrics(distill(settings(tmp_path / "run", test=None, baseline=False, warmup_epochs=0)))
     assert found["measured_on"] == "validation"
@@ -114,8 +109,6 @@ def test_too_few_validation_pairs_for_a_band_are_named(artefact):
     spec = json.loads((artefact / "flipkd.json").read_text())
     assert (found["band"], found["curve"], spec["cascade"]) == (None, [], None)
     assert "40 validation pairs" in found["reason"] or "never asks the decoder" in found["reason"]
-    card = (artefact / "README.md").read_text()
-    assert f"Cascade, where the encoder alone may answer: none; {found['reason']}." in card
     assert not (artefact / "evaluation" / "cascade.png").exists()
 
 
@@ -139,7 +132,9 @@ def test_the_band_is_recorded_drawn_and_used(settings, tmp_path, capsys):
     assert band["rows"] == 120
     assert [point["allowed"] for point in found["curve"]] == [0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05]
     assert (folder / "evaluation" / "cascade.png").stat().st_size > 5_000
-    assert f"`--cascade` uses it; {found['reason']}." in (folder / "README.md").read_text()
+    page = (folder / "report.html").read_text()
+    assert "flipkd.json: cascade.changed_held_out" in page
+    assert 'alt="Share of decisions that change over the share of pairs that skip the decoder' in page
     assert "skip the decoder (similarities below" in " ".join(capsys.readouterr().err.split())
 
     # The file's band does on validation what it says of itself.

@@ -55,7 +55,7 @@ def check_artefact(matcher: Matcher, pairs: PairTable, log_odds: np.ndarray, sim
     return [
         compare("log-odds after reload", many.log_odds, log_odds[: len(table)]),
         compare("similarities after reload", many.similarity, similarity[: len(table)]),
-        compare("batch of 1 against many", many.log_odds, Reader(student, batch_tokens=1).log_odds(encoded)),
+        compare("batch of one against many", many.log_odds, Reader(student, batch_tokens=1).log_odds(encoded)),
         Check("adapter norms not zero", f"{trained} of {len(norms)} B matrices", trained == len(norms) > 0),
     ]
 

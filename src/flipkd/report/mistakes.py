@@ -8,7 +8,7 @@ from flipkd.report.records import Records, Row, Table, shown
 
 SHOWN = 5
 """How many of each kind."""
-KINDS = {0: "called a match, labelled none", 1: "called no match, labelled one"}
+KINDS = {0: "false match", 1: "missed match"}
 
 
 def mistakes(records: Records) -> Table:

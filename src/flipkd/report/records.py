@@ -148,8 +148,7 @@ def shown(value: Any, file: str, path: Sequence[str], form: str = "") -> Shown:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if is_number(value):
         text = format(value, form)
-    # JSON can hold half of a surrogate pair, which no file can.
-    return Shown(text.encode("utf-8", "replace").decode("utf-8"), file, ".".join(path), is_number(value))
+    return Shown(text, file, ".".join(path), is_number(value))
 
 
 def facts(records: Records, caption: str, file: str, entries: Iterable[tuple[str, Sequence[str], str]]) -> Table:

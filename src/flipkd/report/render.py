@@ -47,24 +47,20 @@ def html_report(folder: Path) -> str:
         FlipkdError: If the folder is no artefact, or a file in it is damaged.
     """
     records = Records(folder)
-    return (
-        _environment()
-        .get_template("report.html")
-        .render(
-            **_shared(records),
-            sections=SECTIONS,
-            calibration_pictures=drawn(records, (RELIABILITY,)),
-            pictures=drawn(records, EVALUATION),
-            training_pictures=drawn(records, (LOSS,)),
-            answer=contents.answer(records),
-            measurement=contents.measurement(records),
-            log=contents.log(records),
-            trusted=contents.trusted(records),
-            settings=contents.settings(records),
-            run=contents.run(records),
-            mistakes=mistakes(records),
-        )
-    )
+    of_report = {
+        "sections": SECTIONS,
+        "calibration_pictures": drawn(records, (RELIABILITY,)),
+        "pictures": drawn(records, EVALUATION),
+        "training_pictures": drawn(records, (LOSS,)),
+        "answer": contents.answer(records),
+        "measurement": contents.measurement(records),
+        "log": contents.log(records),
+        "trusted": contents.trusted(records),
+        "settings": contents.settings(records),
+        "run": contents.run(records),
+        "mistakes": mistakes(records),
+    }
+    return _filled("report.html", _shared(records) | of_report)
 
 
 def model_card(folder: Path) -> str:
@@ -77,17 +73,12 @@ def model_card(folder: Path) -> str:
         FlipkdError: As `html_report`.
     """
     records = Records(folder)
-    pictures = [picture for picture, uri in drawn(records, (PRECISION_RECALL, RELIABILITY)) if uri]
-    return (
-        _environment(finalize=_markdown)
-        .get_template("card.md")
-        .render(
-            **_shared(records),
-            front=Markup(front_matter(records)),
-            essentials=contents.essentials(records),
-            pictures=pictures,
-        )
-    )
+    of_card = {
+        "front": Markup(front_matter(records)),
+        "essentials": contents.essentials(records),
+        "pictures": [picture for picture, uri in drawn(records, (PRECISION_RECALL, RELIABILITY)) if uri],
+    }
+    return _filled("card.md", _shared(records) | of_card, finalize=_markdown)
 
 
 def front_matter(records: Records) -> str:
@@ -119,8 +110,8 @@ def _shared(records: Records) -> dict[str, Any]:
     }
 
 
-def _environment(**options: Any) -> Environment:
-    made = Environment(
+def _filled(template: str, values: dict[str, Any], **options: Any) -> str:
+    environment = Environment(
         loader=PackageLoader("flipkd.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -129,8 +120,10 @@ def _environment(**options: Any) -> Environment:
         keep_trailing_newline=True,
         **options,
     )
-    made.filters["code"] = _code
-    return made
+    environment.filters["code"] = _code
+    text = environment.get_template(template).render(values)
+    # JSON can hold half of a surrogate pair, which no file can.
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def escaped(text: str) -> str:

@@ -1,0 +1,50 @@
+"""`flipkd report`."""
+
+import shutil
+
+import pytest
+
+from flipkd.cli.main import main
+
+
+@pytest.fixture
+def copy(artefact, tmp_path):
+    return shutil.copytree(artefact, tmp_path / "copy")
+
+
+def test_the_report_is_made_again_in_its_place(copy):
+    expected = (copy / "report.html").read_bytes()
+    (copy / "report.html").unlink()
+    assert main(["report", "--model", str(copy)]) == 0
+    assert (copy / "report.html").read_bytes() == expected
+    assert (copy / "README.md").is_file()
+
+
+def test_the_ending_says_report_or_card(artefact, tmp_path):
+    for name, same in (("a/page.html", "report.html"), ("a/card.md", "README.md")):
+        assert main(["report", "--model", str(artefact), "--output", str(tmp_path / name)]) == 0
+        assert (tmp_path / name).read_bytes() == (artefact / same).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "--model is missing"),
+        (["--output", "report.pdf"], "must end in .html, for the report, or in .md, for the model card"),
+        (["--model", "nowhere"], "nowhere is no flipkd artefact"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_nothing_is_written(words, said, artefact, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    model = [] if not words or "--model" in words else ["--model", str(artefact)]
+    assert main(["report", *model, *words]) == 1
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_file_leaves_the_old_report(copy, capsys):
+    (copy / "evaluation" / "metrics.json").write_text("{")
+    (copy / "report.html").write_text("the old one")
+    assert main(["report", "--model", str(copy)]) == 1
+    assert "metrics.json is damaged" in capsys.readouterr().err
+    assert (copy / "report.html").read_text() == "the old one"
