@@ -53,10 +53,11 @@ def test_roc_draws_the_curve(tmp_path):
 
 
 def test_reliability_draws_what_was_said_against_what_was_seen(tmp_path):
-    figure = plots.reliability(tmp_path / "r.png", LABEL, VALUE, bins=2)
-    assert_png(tmp_path / "r.png", 660, 768)
-    upper, lower = figure.axes
+    figure = plots.reliability(tmp_path / "r.png", LABEL, {"before": 1 - VALUE, "after": VALUE}, bins=2)
+    assert_png(tmp_path / "r.png", 1320, 768)
+    before, upper, _, lower = figure.axes
     assert labelled(figure)
+    assert (before.get_title()[:6], upper.get_title()[:5]) == ("before", "after")
     said, seen = upper.lines[1].get_data()
     np.testing.assert_allclose(said, [0.8 / 3, 2.2 / 3])
     np.testing.assert_allclose(seen, [1 / 3, 2 / 3])
@@ -65,7 +66,7 @@ def test_reliability_draws_what_was_said_against_what_was_seen(tmp_path):
 
 
 def test_reliability_of_fewer_pairs_than_bins(tmp_path):
-    figure = plots.reliability(tmp_path / "r.png", [0, 1], [0.2, 0.7])
+    figure = plots.reliability(tmp_path / "r.png", [0, 1], {"answer": [0.2, 0.7]})
     assert len(figure.axes[0].lines[1].get_xdata()) == 2
 
 
@@ -128,7 +129,7 @@ def test_equal_vectors_and_values_draw_without_a_warning(tmp_path, recwarn):
     figure = plots.vector_map(tmp_path / "m.png", LABEL, (same, same), (same, same))
     assert "0% of the variance" in figure.axes[0].get_ylabel()
     plots.similarity_histograms(tmp_path / "h.png", LABEL, np.ones(6), np.ones(6))
-    plots.reliability(tmp_path / "r.png", LABEL, np.full(6, 0.5))
+    plots.reliability(tmp_path / "r.png", LABEL, {"answer": np.full(6, 0.5)})
     assert [str(warning.message) for warning in recwarn] == []
 
 

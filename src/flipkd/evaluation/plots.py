@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from flipkd.evaluation.calibration import BINS, reliability_points
 from flipkd.evaluation.cascade import Point
 from flipkd.evaluation.checks import both_classes, finite
 from flipkd.evaluation.drawing import COLOURS, canvas, save, style
@@ -78,49 +79,46 @@ def roc(path: Path, label: ArrayLike, values: Mapping[str, ArrayLike]) -> "Figur
     return save(figure, path)
 
 
-def reliability(path: Path, label: ArrayLike, probability: ArrayLike, bins: int = 10) -> "Figure":
-    """Share of true matches over the predicted probability, and how many pairs stand behind each point.
+def reliability(path: Path, label: ArrayLike, probabilities: Mapping[str, ArrayLike], bins: int = BINS) -> "Figure":
+    """Share of true matches over the predicted probability, and how many pairs stand behind each point, side by side.
 
     Bins hold equally many pairs, so each point is about as sure as the next; the bars are one standard
-    error. The title gives the mean gap to the diagonal over the bins (expected calibration error).
+    error. The titles give the mean gap to the diagonal over the bins (expected calibration error).
 
     Args:
         path: The PNG file.
         label: (n,) 0 or 1, both present.
-        probability: (n,) in [0, 1].
+        probabilities: (n,) in [0, 1] by name, such as before and after calibration; a column each.
         bins: How many points, at most one per pair.
 
     Raises:
         FlipkdError: If a value is not finite, the labels are of one class, or matplotlib is missing.
     """
-    figure, (axes, below) = canvas(rows=2, high=3.2)
-    values = finite(probability, "probabilities")
-    labels = both_classes(label, len(values))
-    parts = np.array_split(np.argsort(values, kind="stable"), min(bins, len(values)))
-    said = np.array([values[part].mean() for part in parts])
-    seen = np.array([labels[part].mean() for part in parts])
-    sizes = np.array([len(part) for part in parts])
-    gap = float((np.abs(said - seen) * sizes).sum() / len(values))
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, label="perfectly calibrated")
-    axes.errorbar(
-        said,
-        seen,
-        yerr=np.sqrt(seen * (1 - seen) / sizes),
-        color=MATCH,
-        marker="o",
-        capsize=2,
-        label="answer",
-    )
-    axes.set(
-        title=f"Reliability, {len(values)} pairs (calibration error {gap:.3f})",
-        xlabel="predicted probability of a match",
-        ylabel="share of true matches",
-        xlim=(0, 1),
-        ylim=(-0.02, 1.02),
-    )
-    axes.legend(loc="upper left", fontsize="small")
-    below.hist(values, bins=20, range=(0, 1), color=MATCH)
-    below.set(xlabel="predicted probability of a match", ylabel="pairs", xlim=(0, 1))
+    figure, panels = canvas(columns=len(probabilities), rows=2, high=3.2)
+    for position, (name, probability) in enumerate(probabilities.items()):
+        axes, below = panels[position], panels[position + len(probabilities)]
+        said, seen, pairs = reliability_points(probability, label, bins)
+        gap = float(np.abs(said - seen) @ pairs / pairs.sum())
+        axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, label="perfectly calibrated")
+        axes.errorbar(
+            said,
+            seen,
+            yerr=np.sqrt(seen * (1 - seen) / pairs),
+            color=MATCH,
+            marker="o",
+            capsize=2,
+            label=f"{pairs.sum():.0f} pairs",
+        )
+        axes.set(
+            title=f"{name}: calibration error {gap:.3f}",
+            xlabel="predicted probability of a match",
+            ylabel="share of true matches",
+            xlim=(0, 1),
+            ylim=(-0.02, 1.02),
+        )
+        axes.legend(loc="upper left", fontsize="small")
+        below.hist(np.asarray(probability), bins=20, range=(0, 1), color=MATCH)
+        below.set(xlabel="predicted probability of a match", ylabel="pairs", xlim=(0, 1))
     return save(figure, path)
 
 
