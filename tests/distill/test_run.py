@@ -53,8 +53,8 @@ def test_calibration_is_measured_before_and_after_on_the_predictions(artefact):
     label = np.array(table["label"])
     after = np.array(table["flipped_answer_probability"])
     before = 1 / (1 + np.exp(-np.array(table["log_odds"])))
-    assert said["answer"]["brier"] == pytest.approx(((after - label) ** 2).mean())
-    assert said["decoder alone, uncalibrated"]["brier"] == pytest.approx(((before - label) ** 2).mean())
+    assert said["test"]["after"]["brier"] == pytest.approx(((after - label) ** 2).mean())
+    assert said["test"]["before"]["brier"] == pytest.approx(((before - label) ** 2).mean())
 
 
 def test_predictions_keep_the_rows_and_give_the_metrics(artefact):

@@ -5,6 +5,8 @@ from typing import Any
 
 from flipkd.distill.compare import Comparison
 from flipkd.distill.selfcheck import Check
+from flipkd.distill.settle import Settled
+from flipkd.evaluation.calibration import in_words
 from flipkd.evaluation.table import markdown_table
 from flipkd.matching.artefact import ArtefactSpec
 
@@ -16,6 +18,7 @@ def model_card(
     cascade: str,
     seconds: Mapping[str, float],
     checks: Sequence[Check],
+    settled: Settled,
 ) -> str:
     """Markdown with the numbers, where they come from, and how to use the artefact.
 
@@ -26,6 +29,7 @@ def model_card(
         cascade: How the band of the cascade came about, or why there is none.
         seconds: Wall time by piece of work.
         checks: The self-check's lines.
+        settled: What the decisions achieve, and how calibrated the answer is.
     """
     answer = spec.answer
     data = "\n".join(
@@ -33,6 +37,10 @@ def model_card(
         for name, facts in spec.data.items()
     )
     times = "\n".join(f"| {name.replace('_', ' ')} | {value / 60:.1f} |" for name, value in seconds.items())
+    calibration = "; ".join(f"on {split} {in_words(**sides)}" for split, sides in settled.calibration.items())
+    measured = ""
+    if settled.measured is not None:
+        measured = f" On {comparison.measured}: {settled.measured.words(bands=settled.decision.bands)}."
     passed = "\n".join(f"- {check.name}: {check.found}" for check in checks)
     return f"""---
 library_name: peft
@@ -64,6 +72,10 @@ All figures: `evaluation/metrics.json`, row by row `evaluation/predictions.parqu
 
 The answer uses {" + ".join(answer["sources"])}, with the threshold {answer["threshold"]:.4f} on the probability.
 Reason: {answer["reason"]}. Both orders are {"averaged" if spec.symmetric else "not averaged"}.
+
+Threshold policy: {settled.decision.reason}.{measured}
+
+Calibration, the decoder's own probability -> the answer's: {calibration}.
 
 Cascade, where the encoder alone may answer: {"none" if spec.cascade is None else "`--cascade` uses it"}; {cascade}.
 
