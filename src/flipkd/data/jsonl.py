@@ -1,6 +1,7 @@
 """JSON lines: one object a line."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
@@ -13,7 +14,7 @@ from flipkd.errors import FlipkdError
 def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(members)
     if len(record) < len(members):
-        twice = next(key for at, (key, _) in enumerate(members) if key in dict(members[:at]))
+        twice, _ = Counter(key for key, _ in members).most_common(1)[0]
         raise ValueError(f"the key {twice!r} is there twice")
     return record
 
