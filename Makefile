@@ -1,8 +1,8 @@
-# make install | demo | test | lint | docs | short-demo | benchmark
+# make install | demo | test | lint | docs | audit | short-demo | benchmark | kill | nightly
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo short-demo test lint docs benchmark
+.PHONY: install demo short-demo test lint docs audit benchmark kill nightly
 
 install: .venv/installed
 
@@ -30,10 +30,24 @@ short-demo: install
 test: install
 	$(BIN)/pytest
 
+# What takes minutes: 100,000 damaged files, 100,000 requests, 100 kills.
+nightly: install
+	$(BIN)/pytest -m nightly tests/nightly
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Known vulnerabilities, and secrets in tracked files (not in results/, which holds hashes). A find that is none is
+# marked in its line: pragma: allowlist secret.
+audit: install
+	$(BIN)/python .ci/audit.py
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
+
+# kill -9 at fifty moments of a distillation and of a match; some minutes.
+kill: install
+	$(BIN)/pytest tests/nightly/test_kill.py -m nightly -s
 
 docs: install
 	$(BIN)/mkdocs build --strict --quiet

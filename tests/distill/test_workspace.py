@@ -99,3 +99,32 @@ def test_time_is_read_from_the_clock_it_is_given(tmp_path):
     with workspace.timing("piece"):
         pass
     assert workspace.seconds() == {"piece": 3.5}
+
+
+def test_a_stop_between_moving_the_old_output_away_and_the_new_one_in_gives_the_old_one_back(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "old").write_text("x")
+    options = config(tmp_path, overwrite=True)
+    workspace = Workspace(options, {})
+    (tmp_path / "run").rename(workspace.folder / "replaced")
+    again = Workspace(options, {})
+    assert (tmp_path / "run" / "old").exists()
+    again.publish(lambda folder: (folder / "new").write_text("x"))
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["run", "new"]
+
+
+def test_removing_the_work_leaves_nothing_of_it_under_its_name(tmp_path):
+    """A stop while files are removed one by one must not leave a record of work without its files."""
+    workspace = Workspace(config(tmp_path), {})
+    workspace.record("note", 1)
+
+    def stop(folder, **_):
+        if folder.exists():
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flipkd.files.shutil.rmtree", stop)
+        with pytest.raises(KeyboardInterrupt):
+            Workspace(config(tmp_path, seed=1, overwrite=True), {})
+    assert Workspace(config(tmp_path, seed=1), {}).recorded("note") is None
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.work"]

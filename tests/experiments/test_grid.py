@@ -133,13 +133,17 @@ def test_settings_that_came_later_leave_the_cells_that_were_measured_before_them
     from flipkd.experiments import retrieval_grid
     from flipkd.experiments.sets import PAIR_SETS
 
-    assert {name: grid.settings_digest(pair_set) for name, pair_set in PAIR_SETS.items()} == {
-        "mqp": "5bd6aba623b0", "rqe": "bb41d1322d44", "banking77": "5bd6aba623b0", "mrpc": "5bd6aba623b0",
-        "atec": "d070c7f9fa47", "ths_faq": "d070c7f9fa47", "covid_zh": "d070c7f9fa47",
-    }  # fmt: skip
+    english, chinese = "5bd6aba623b0", "d070c7f9fa47"  # pragma: allowlist secret
+    assert {name: grid.settings_digest(pair_set) for name, pair_set in PAIR_SETS.items()} == (
+        dict.fromkeys(("mqp", "rqe", "banking77", "mrpc"), english)
+        | dict.fromkeys(("atec", "ths_faq", "covid_zh"), chinese)
+        | {"rqe": "bb41d1322d44"}  # pragma: allowlist secret
+    )
     assert {name: retrieval_grid._digest(each) for name, each in retrieval_grid.RETRIEVAL_SETS.items()} == {
-        "nfcorpus": "f29af5e00893", "stackfaq": "d55412fc76ae", "covid_faq": "6175d56d2299",
-    }  # fmt: skip
+        "nfcorpus": "f29af5e00893",  # pragma: allowlist secret
+        "stackfaq": "d55412fc76ae",  # pragma: allowlist secret
+        "covid_faq": "6175d56d2299",  # pragma: allowlist secret
+    }
 
 
 def test_a_later_setting_at_another_value_is_another_cell():

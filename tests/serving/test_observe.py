@@ -7,7 +7,7 @@ import pytest
 from flipkd import FlipkdError
 from flipkd.matching.matcher import Matcher
 
-SECRET = "lost stolen secret"
+SECRET = "lost stolen secret"  # pragma: allowlist secret
 
 
 def metrics(client):

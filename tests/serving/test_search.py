@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from flipkd import FaqIndex, Matcher
+from flipkd import FaqIndex, FlipkdError, Matcher
 from flipkd.retrieval.entries import Entry
 from flipkd.serving.config import ServeConfig
 from flipkd.serving.models import load_served
@@ -70,3 +70,26 @@ def test_other_questions_are_refused(indexed, make_client, body, words):
         refused = client.post("/search", json=body)
     assert refused.status_code == 400
     assert words in refused.json()["error"]["message"]
+
+
+def test_the_tokens_are_those_of_the_query(indexed, make_client):
+    with make_client(indexed) as client:
+        found = client.post("/search", json={"query": "reset my pin"}).json()
+    assert found["usage"]["prompt_tokens"] == indexed["cards"].count([("reset my pin",)]).tokens[0]
+
+
+def test_an_index_that_does_not_answer_is_no_fault_of_the_client(indexed, make_client, monkeypatch):
+    def broken(*_, **__):
+        raise FlipkdError("the engine does not answer")
+
+    with make_client(indexed) as client:
+        monkeypatch.setattr(FaqIndex, "search", broken)
+        refused = client.post("/search", json={"query": "reset my pin"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "index_unavailable")
+
+
+def test_a_search_prints_nothing(indexed, make_client, capfd):
+    with make_client(indexed, access_log=False) as client:
+        capfd.readouterr()
+        assert client.post("/search", json={"query": "reset my pin"}).status_code == 200
+    assert capfd.readouterr() == ("", "")

@@ -15,8 +15,8 @@ def states(length, value):
 
 def test_what_is_put_comes_back_after_reopening(tmp_path):
     first = cache(tmp_path)
-    first.put(np.array([1, 2]), states(2, 0.5))
-    first.put(np.array([1]), states(1, 0.25))
+    first.put([(np.array([1, 2]), states(2, 0.5))])
+    first.put([(np.array([1]), states(1, 0.25))])
     again = cache(tmp_path)
     np.testing.assert_array_equal(again.get(np.array([1, 2]), 2), states(2, 0.5))
     np.testing.assert_array_equal(again.get(np.array([1]), 1), states(1, 0.25))
@@ -25,23 +25,23 @@ def test_what_is_put_comes_back_after_reopening(tmp_path):
 
 def test_the_same_path_is_kept_apart_by_how_much_of_it_is_meant(tmp_path):
     kept = cache(tmp_path)
-    kept.put(np.array([1, 2, 3]), states(1, 0.5))
+    kept.put([(np.array([1, 2, 3]), states(1, 0.5))])
     assert kept.get(np.array([1, 2, 3]), 2) is None
     np.testing.assert_array_equal(kept.get(np.array([1, 2, 3]), 1), states(1, 0.5))
 
 
 def test_a_full_cache_keeps_what_it_has_and_takes_no_more(tmp_path):
     full = cache(tmp_path)
-    full.put(np.arange(8), states(8, 1.0))
-    full.put(np.arange(5), states(5, 2.0))
+    full.put([(np.arange(8), states(8, 1.0))])
+    full.put([(np.arange(5), states(5, 2.0))])
     assert full.get(np.arange(5), 5) is None
     np.testing.assert_array_equal(full.get(np.arange(8), 8), states(8, 1.0))
 
 
 def test_a_smaller_limit_forgets_what_lies_beyond_it(tmp_path):
     first = cache(tmp_path)
-    first.put(np.arange(3), states(3, 1.0))
-    first.put(np.arange(5), states(5, 2.0))
+    first.put([(np.arange(3), states(3, 1.0))])
+    first.put([(np.arange(5), states(5, 2.0))])
     smaller = cache(tmp_path, limit_bytes=4 * 4 * 6)
     np.testing.assert_array_equal(smaller.get(np.arange(3), 3), states(3, 1.0))
     assert smaller.get(np.arange(5), 5) is None
@@ -55,12 +55,12 @@ def test_another_models_cache_is_refused(tmp_path):
 
 def test_a_torn_index_entry_is_dropped_and_the_rest_kept(tmp_path):
     first = cache(tmp_path)
-    first.put(np.array([1]), states(1, 1.0))
-    first.put(np.array([2]), states(1, 2.0))
+    first.put([(np.array([1]), states(1, 1.0))])
+    first.put([(np.array([2]), states(1, 2.0))])
     index = tmp_path / "index.bin"
     index.write_bytes(index.read_bytes()[:-3])
     again = cache(tmp_path)
-    again.put(np.array([3]), states(1, 3.0))
+    again.put([(np.array([3]), states(1, 3.0))])
     last = cache(tmp_path)
     assert last.get(np.array([2]), 1) is None
     np.testing.assert_array_equal(last.get(np.array([1]), 1), states(1, 1.0))
@@ -69,11 +69,11 @@ def test_a_torn_index_entry_is_dropped_and_the_rest_kept(tmp_path):
 
 def test_half_precision_takes_half_the_room_and_says_what_it_cannot_hold(tmp_path):
     half = cache(tmp_path, dtype="float16", limit_bytes=2 * 4 * 10)
-    half.put(np.arange(10), states(10, 0.1))
+    half.put([(np.arange(10), states(10, 0.1))])
     np.testing.assert_allclose(half.get(np.arange(10), 10), 0.1, rtol=1e-3)
     assert (tmp_path / "rows.bin").stat().st_size == 80
     with pytest.raises(FlipkdError, match="too large for float16"):
-        cache(tmp_path / "other", dtype="float16").put(np.arange(2), states(2, 1e5))
+        cache(tmp_path / "other", dtype="float16").put([(np.arange(2), states(2, 1e5))])
 
 
 def test_a_cache_of_another_dtype_is_refused(tmp_path):

@@ -71,16 +71,16 @@ def _run(module: str, prog: str, words: list[str]) -> int:
 
     from flipkd.console import console
     from flipkd.errors import FlipkdError
+    from flipkd.files import disk_fault
 
     command = import_module(module)
+    place = ""
     try:
         from flipkd.cli.options import parse
 
-        command.run(parse(command.Options, prog, words))
-    except FlipkdError as error:
-        # Not wrapped: a message is one line, whatever the terminal's width, so that it can be searched for.
-        console.print(f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True)
-        return 1
+        options = parse(command.Options, prog, words)
+        place = getattr(options, "output", None) or ""
+        command.run(options)
     except KeyboardInterrupt:
         resumes = (
             " The same command goes on from the last checkpoint."
@@ -90,6 +90,13 @@ def _run(module: str, prog: str, words: list[str]) -> int:
         console.print(f"Interrupted.{resumes}")
         return 130
     except BrokenPipeError:
+        return 1
+    except Exception as error:
+        said = str(error) if isinstance(error, FlipkdError) else disk_fault(error, place)
+        if said is None:
+            raise
+        # Not wrapped: a message is one line, whatever the terminal's width, so that it can be searched for.
+        console.print(f"[bold red]error:[/bold red] {escape(said)}", soft_wrap=True)
         return 1
     return 0
 

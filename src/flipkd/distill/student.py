@@ -13,6 +13,7 @@ from flipkd.data.table import PairTable
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
 from flipkd.distill.workspace import Workspace
+from flipkd.files import written_whole
 from flipkd.student.adapter import adapter_state, add_adapter
 from flipkd.student.inference import EncodedPairs, Reader
 from flipkd.student.loading import load_student
@@ -69,7 +70,7 @@ class StudentRun:
         if self._fresh.is_file():
             load_adapter_state(student, self._fresh)
         else:
-            save_file(adapter_state(student), self._fresh)
+            self._keep(self._fresh)
 
     def read(self, name: str, *, vectors: bool = True) -> dict[str, np.ndarray]:
         """What the student says of validation and test now, the pairs as given.
@@ -121,6 +122,10 @@ class StudentRun:
     def _held_out(self) -> Iterator[tuple[str, PairTable]]:
         return ((name, table) for name, table in self.splits.tables.items() if name != "train")
 
+    def _keep(self, file: Path) -> None:
+        with written_whole(file) as partial:
+            save_file(adapter_state(self.student), partial)
+
     def _load(self, name: str) -> None:
         """The adapter of a finished stage; of ``zero_shot`` the fresh one, whose B is zero."""
         file = self._fresh if name == "zero_shot" else self.work.folder / f"{name}.safetensors"
@@ -137,7 +142,7 @@ class StudentRun:
             console.rule(name.replace("_", " "))
             with self.work.timing(name):
                 log = make(str(self.work.folder / name)).run()
-            save_file(adapter_state(self.student), self.work.folder / f"{name}.safetensors")
+            self._keep(self.work.folder / f"{name}.safetensors")
             self.work.record(name, log)
         else:
             announce(name.replace("_", " "), "done", "read back from unfinished work")

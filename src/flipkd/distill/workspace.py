@@ -1,7 +1,6 @@
 """The folder of unfinished work beside an output: what is done is kept, so that a run resumes."""
 
 import json
-import os
 import shutil
 import threading
 import time
@@ -16,6 +15,7 @@ import numpy as np
 from flipkd.console import announce
 from flipkd.distill.config import DistillConfig
 from flipkd.errors import FlipkdError
+from flipkd.files import remove, removed_name, written_whole
 
 _NOT_WORK = {"overwrite", "report_to", "logging_steps", "cache_dir", "threshold_policy"}
 """Settings that leave the results of the work as they are."""
@@ -42,6 +42,10 @@ class Workspace:
         self._clock = clock
         self.output = Path(config.output)
         self.folder = self.output.with_name(self.output.name + ".work")
+        self._replaced = self.folder / "replaced"
+        shutil.rmtree(removed_name(self.folder), ignore_errors=True)  # of a stop while it was removed
+        if self._replaced.exists() and not self.output.exists():  # of a stop between the two renames of `publish`
+            self._replaced.rename(self.output)
         if self.output.exists() and not config.overwrite:
             raise FlipkdError(f"{self.output} is already there. Choose another --output, or --overwrite it.")
         settings = {key: value for key, value in asdict(config).items() if key not in _NOT_WORK}
@@ -56,9 +60,9 @@ class Workspace:
                     f"{self.folder} holds unfinished work of other settings or data. Run with those to finish it, "
                     "or --overwrite to start anew."
                 )
-            shutil.rmtree(self.folder)
+            remove(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        key_file.write_text(json.dumps(key, indent=2))
+        self.record("run", key)
 
     def once(self, name: str, work: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """Arrays that are computed once: read back where they are there, else computed and kept.
@@ -73,17 +77,14 @@ class Workspace:
                 return dict(stored)
         with self.timing(name):
             found = work()
-        partial = file.with_suffix(".partial")
-        with partial.open("wb") as handle:
+        with written_whole(file) as partial, partial.open("wb") as handle:
             np.savez(handle, **found)  # type: ignore[arg-type]
-        partial.replace(file)
         return found
 
     def record(self, name: str, value: Any) -> None:
         """Keep something as JSON, whole or not at all."""
-        partial = self.folder / f"{name}.json.partial"
-        partial.write_text(json.dumps(value, indent=2))
-        partial.replace(self.folder / f"{name}.json")
+        with written_whole(self.folder / f"{name}.json") as partial:
+            partial.write_text(json.dumps(value, indent=2))
 
     def require_same(self, what: str, fingerprint: str) -> None:
         """Refuse to go on with another model than the work was begun with, under the same name or folder.
@@ -141,20 +142,23 @@ class Workspace:
         return self.recorded("seconds") or {}
 
     def publish(self, write: Callable[[Path], None]) -> None:
-        """Write the artefact into a temporary folder, and rename it when it is whole.
+        """Write the artefact into a folder of the work, and rename it when it is whole.
 
-        The work goes once the artefact is there; if `write` fails, nothing is published and the work stays.
+        The work goes once the artefact is there; if `write` fails, nothing is published and the work stays. An artefact
+        that is replaced is moved away first, so that neither is ever seen in part.
 
         Args:
             write: Writes and checks the artefact in the folder it is given.
         """
-        partial = self.output.with_name(f"{self.output.name}.partial-{os.getpid()}")
-        partial.mkdir(parents=True)
+        partial = self.folder / "artefact"
+        shutil.rmtree(partial, ignore_errors=True)  # of a stop while it was written
+        partial.mkdir()
         try:
             write(partial)
             if self.output.exists():
-                shutil.rmtree(self.output)
-            partial.replace(self.output)
+                shutil.rmtree(self._replaced, ignore_errors=True)
+                self.output.rename(self._replaced)
+            partial.rename(self.output)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(self.folder)
+        remove(self.folder)

@@ -91,7 +91,7 @@ class ArtefactSpec(BaseModel):
                 f"{folder} is no flipkd artefact: it has no {SPEC_FILE}. Give the --output of a finished run."
             )
         try:
-            return cls.model_validate_json(file.read_text(encoding="utf-8"))
+            return cls.model_validate_json(file.read_bytes())
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])

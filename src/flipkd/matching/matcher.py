@@ -111,8 +111,7 @@ class Matcher:
         if int8:
             quantise(student)
             announce("weights", "int8", "as asked; answers move a little")
-        kept = spec.teacher.kept
-        teacher = Teacher.load(str(folder / TEACHER_FOLDER), device=chosen, cache=False) if kept else None
+        teacher = _kept_teacher(folder, spec, chosen) if spec.teacher.kept else None
         return cls(student, spec, teacher, vector_fingerprint(folder, spec))
 
     def match(self, text_a: str, text_b: str) -> MatchResult:
@@ -310,3 +309,18 @@ class Matcher:
         ids = self.student.template.encode_texts(self.student.tokenizer, distinct)
         vectors = Reader(self.student, batch_tokens=batch_tokens).vectors(ids)
         return vectors[[where[text] for text in texts]]
+
+
+def _kept_teacher(folder: Path, spec: ArtefactSpec, device: str) -> Teacher:
+    """The teacher that lies in the artefact.
+
+    Raises:
+        FlipkdError: If it leads out of the artefact, or is another than the one that joined the answer.
+    """
+    place = folder / TEACHER_FOLDER
+    if place.is_symlink():
+        raise FlipkdError(f"{place} is a link that leads out of the artefact. Copy the teacher's files there instead.")
+    teacher = Teacher.load(str(place), device=device, cache=False)
+    if teacher.revision != spec.teacher.revision:
+        raise FlipkdError(f"{place} holds another teacher than the one this artefact was made with. Copy it again.")
+    return teacher

@@ -100,7 +100,7 @@ STATUSES: dict[int | str, dict[str, Any]] = {
     421: {"description": "The Host header is not this machine's, and no key guards it.", "model": ErrorAnswer},
     429: {"description": "The queue is full; Retry-After says when to come again.", "model": ErrorAnswer},
     500: {"description": "A fault of the server, logged under the request's id.", "model": ErrorAnswer},
-    503: {"description": "The server is being stopped.", "model": ErrorAnswer},
+    503: {"description": "The server is being stopped, or its index does not answer.", "model": ErrorAnswer},
     "default": {"description": "Any other refusal.", "model": ErrorAnswer},
 }
 """For the OpenAPI description."""

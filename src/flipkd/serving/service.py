@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.requests import Request as HttpRequest
@@ -102,13 +102,14 @@ class Service:
             message = f"Row {counted.empty} has a text without a token: leave it out."
             raise Refused(400, message, param=param, code="empty_text")
         work: Sequence[Any] = rows
+        weights = counted.tokens
         if kind == "search":
             if served.index is None:
                 raise Refused(400, f"The index is of another artefact than {served.name}.", param="model")
             # A search reads many entries and no other row can join it: it counts as a batch.
-            work, counted = [(*row, top) for row in rows], replace(counted, tokens=[self._config.batch_tokens])
+            work, weights = [(*row, top) for row in rows], [self._config.batch_tokens]
         try:
-            answers = await while_connected(http, self.batcher.answer((served.name, kind), work, counted.tokens))
+            answers = await while_connected(http, self.batcher.answer((served.name, kind), work, weights))
         except Busy as busy:
             raise Refused(
                 429,
@@ -117,6 +118,8 @@ class Service:
                 headers={"Retry-After": str(busy.seconds)},
             ) from None
         except FlipkdError as error:
+            if kind == "search":
+                raise Refused(503, str(error), code="index_unavailable") from None
             raise Refused(400, str(error), param=param) from None
         return Answered(served, answers, sum(counted.tokens), counted.cut, http.state.request_id)
 

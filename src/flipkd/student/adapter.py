@@ -1,6 +1,7 @@
 """Give a student a LoRA adapter, and read one back (PEFT does both)."""
 
 import hashlib
+import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,11 @@ from flipkd.student.model import Student
 from flipkd.student.sites import Pooling, choose_sites, is_linear
 from flipkd.student.template import Template
 from flipkd.student.view import layers_name
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_READ = ("r", "lora_alpha", "target_modules", "layers_to_transform", "layers_pattern")
+"""The fields of an adapter's configuration that `add_adapter` sets and `load_adapter` reads."""
 
 AdaptLayers = int | Literal["all", "auto"]
 
@@ -114,17 +120,30 @@ def load_adapter(
 ) -> Student:
     """Read the adapter in `folder` onto a base model.
 
-    Raises:
-        FlipkdError: If the weights do not fit the base, are not finite, or nothing was loaded (every B is zero).
-    """
-    from peft import PeftModel
+    Only what `add_adapter` sets is read of `adapter_config.json`, and weights from safetensors alone: PEFT would follow
+    a file that says otherwise, and read a pickle where there are no safetensors.
 
+    Raises:
+        FlipkdError: If a file is missing or damaged, the weights do not fit the base or are not finite, or nothing was
+            loaded (every B is zero).
+    """
+    from peft import LoraConfig, PeftModel
+    from safetensors import SafetensorError
+
+    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+        if not (folder / name).is_file():
+            raise FlipkdError(f"{folder} has no {name}. Copy the artefact again, whole, or train again.")
     try:
+        stored = json.loads((folder / ADAPTER_CONFIG).read_bytes())
+        config = LoraConfig(task_type="CAUSAL_LM", lora_dropout=0.0, **{key: stored[key] for key in _READ})
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-            adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=trainable)
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise FlipkdError(f"The adapter in {folder} does not fit the base model: {error}") from error
+            adapted = PeftModel.from_pretrained(model, str(folder), config=config, is_trainable=trainable)
+    except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise FlipkdError(
+            f"The adapter in {folder} does not fit the base model, or is damaged: {error}. Copy the artefact again, or "
+            "train again."
+        ) from error
     require_finite(adapter_state(adapted), f"The adapter in {folder}")
     if not max(adapter_norms(adapted).values(), default=0.0) > 0.0:
         raise FlipkdError(f"The adapter in {folder} loaded nothing: all its B matrices are zero.")

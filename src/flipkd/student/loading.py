@@ -117,6 +117,7 @@ def load_student(
     Raises:
         FlipkdError: If there is no such model, it has no decoder-only form, or it is quantised.
     """
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM
 
     tokenizer = load_tokenizer(name, cache_dir=cache_dir, revision=revision, trust_remote_code=trust_remote_code)
@@ -137,7 +138,7 @@ def load_student(
             dtype=_choose_dtype(device),
             use_safetensors=True,
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise _not_loaded(name, error) from error
     return model.to(device).eval(), tokenizer
 

@@ -5,7 +5,7 @@ text is cut to a cap of its own: never the template, and never by what the other
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from flipkd.console import warn
@@ -131,9 +131,19 @@ class Template:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "Template":
-        """The template that `as_dict` wrote."""
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
-        return cls(**fields)
+        """The template that `as_dict` wrote.
+
+        Raises:
+            FlipkdError: If a field is missing or unknown.
+        """
+        made: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+        named = {field.name for field in fields(cls)}
+        if made.keys() != named:
+            raise FlipkdError(
+                f"The stored template lacks or adds {', '.join(sorted(made.keys() ^ named))}. Use the files the run "
+                "wrote."
+            )
+        return cls(**made)
 
     def check_tokenizer(self, tokenizer: Any) -> None:
         """Refuse a tokenizer, or an edited prompt, that no longer gives the stored ids.
@@ -148,7 +158,7 @@ class Template:
                 label_words=self.label_words,
                 max_text_tokens=self.max_text_tokens,
             )
-        except FlipkdError:
+        except (FlipkdError, TypeError, AttributeError):
             rebuilt = None
         if rebuilt != self:
             raise FlipkdError(

@@ -6,6 +6,8 @@ sequence and read back in every later epoch, evaluation and method (docs/method.
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -16,11 +18,15 @@ from torch import Tensor, nn
 
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
+from flipkd.files import disk_fault, written_whole
 from flipkd.student.attention import PackedAttention
 from flipkd.student.packing import Layout, Packed, Segments, lay_out, to_device
 from flipkd.student.view import Stretch
 
 TrunkDtype = Literal["float32", "float16"]
+
+_STEP = 2**26
+"""Bytes of disk that are taken at once."""
 
 
 def model_fingerprint(model: nn.Module) -> str:
@@ -38,8 +44,10 @@ class TrunkCache:
     """Hidden states by token ids: a memory-mapped file of rows and an append-only index beside it.
 
     A sequence is known by a hash of its ids. When the file is full, further sequences are simply not kept and
-    their trunk is computed again each time. A crash loses nothing that was indexed: a row's data is written
-    before its index entry.
+    their trunk is computed again each time. A crash loses nothing that was indexed: rows are written before their
+    index entries, and the entries of one call of `put` at once, so that a resumed run computes in the batches of an
+    uninterrupted one, to the same bits (until the file is full). Disk is taken as it is needed, before rows are
+    written: a full disk under a memory map would kill the process.
 
     Args:
         folder: Where the files live; made if need be.
@@ -49,7 +57,7 @@ class TrunkCache:
         dtype: What is kept: `float32` exactly, `float16` in half the room.
 
     Raises:
-        FlipkdError: If the folder holds another model's states, or of another dtype.
+        FlipkdError: If the folder holds another model's states, or of another dtype, or the disk is full.
     """
 
     _ENTRY = np.dtype([("key", "S32"), ("row", "<i8"), ("length", "<i8")])
@@ -66,10 +74,12 @@ class TrunkCache:
                     f"{folder} holds the hidden states of another model, or in another dtype; delete it to go on."
                 )
         else:
-            header_file.write_text(json.dumps(header))
-        file = folder / "rows.bin"
+            with written_whole(header_file) as partial:
+                partial.write_text(json.dumps(header))
+        self._file = file = folder / "rows.bin"
         count = max(1, limit_bytes // (np.dtype(dtype).itemsize * width))
-        self._rows = np.memmap(file, dtype, mode="r+" if file.exists() else "w+", shape=(count, width))
+        with self._disk():
+            self._rows = np.memmap(file, dtype, mode="r+" if file.exists() else "w+", shape=(count, width))
         self.width = width
         self._index_file = folder / "index.bin"
         stored = self._index_file.read_bytes() if self._index_file.exists() else b""
@@ -79,8 +89,11 @@ class TrunkCache:
         self._where = {bytes(e["key"]).ljust(32, b"\0"): (int(e["row"]), int(e["length"])) for e in entries}
         self._used = max((row + length for row, length in self._where.values()), default=0)
         # A torn last entry is cut off, so that later ones stay aligned.
-        self._index_file.write_bytes(entries.tobytes())
+        with written_whole(self._index_file) as partial:
+            partial.write_bytes(entries.tobytes())
         self._full = False
+        self._taken = self._used
+        self._take(min(self._used + 1, count))
 
     @staticmethod
     def _key(path: np.ndarray, own: int) -> bytes:
@@ -94,30 +107,61 @@ class TrunkCache:
         found = self._where.get(self._key(path, own))
         return None if found is None else self._rows[found[0] : found[0] + found[1]]
 
-    def put(self, path: np.ndarray, states: np.ndarray) -> None:
-        """Keep the (own, width) float32 states of the last tokens of a path, if there is room.
+    def put(self, found: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Keep, of each path, the (own, width) float32 states of its last tokens, if there is room.
+
+        Args:
+            found: Paths and their states.
 
         Raises:
-            FlipkdError: If a state is too large for the cache's dtype.
+            FlipkdError: If a state is too large for the cache's dtype, or the disk is full.
         """
+        entries = [entry for path, states in found if (entry := self._write(path, states)) is not None]
+        if entries:
+            with self._index_file.open("ab") as index:
+                index.write(np.array(entries, self._ENTRY).tobytes())
+
+    def _write(self, path: np.ndarray, states: np.ndarray) -> tuple[bytes, int, int] | None:
+        """Write the rows of one path, and give its index entry; `None` if it is known or there is no room."""
         length = len(states)
         key = self._key(path, length)
         if key in self._where:
-            return
+            return None
         if self._used + length > len(self._rows):
             if not self._full:
                 announce("trunk cache", "full", "further sequences are computed anew; raise --trunk-cache-gb")
                 self._full = True
-            return
+            return None
         if np.abs(states).max(initial=0.0) > np.finfo(self._rows.dtype).max:
             raise FlipkdError(
                 f"The student's hidden states are too large for {self._rows.dtype}; use --trunk-cache-dtype float32."
             )
+        self._take(self._used + length)
         self._rows[self._used : self._used + length] = states
-        with self._index_file.open("ab") as index:
-            index.write(np.array([(key, self._used, length)], self._ENTRY).tobytes())
         self._where[key] = (self._used, length)
         self._used += length
+        return (key, *self._where[key])
+
+    def _take(self, rows: int) -> None:
+        """See that the first `rows` have their disk, by writing zeros where none were written yet."""
+        row_bytes = self._rows.dtype.itemsize * self.width
+        while self._taken < rows:
+            step = min(len(self._rows) - self._taken, max(1, _STEP // row_bytes))
+            with self._disk(), self._file.open("r+b") as handle:
+                handle.seek(self._taken * row_bytes)
+                handle.write(bytes(step * row_bytes))
+            self._taken += step
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Name the file and the way out where the disk takes no more."""
+        try:
+            yield
+        except OSError as error:
+            raise FlipkdError(
+                f"{self._file}, the frozen layers' outputs: {disk_fault(error)} A lower --trunk-cache-gb takes less, 0 "
+                "none."
+            ) from error
 
 
 class Trunk:
@@ -155,7 +199,9 @@ class Trunk:
             fresh = self._compute(fresh_ids, to_device(layout, device)).float().cpu().numpy()
             for i in missing:
                 states[i] = fresh[begins[slot[i]] : begins[slot[i] + 1]]
-                self.cache.put(paths[i], states[i])
+            self.cache.put((paths[i], states[i]) for i in missing)
+            # Read back as kept, so that half precision rounds in the first pass as in the later ones.
+            states |= {i: kept for i in missing if (kept := self.cache.get(paths[i], len(own[i]))) is not None}
         hidden = torch.from_numpy(np.concatenate([states[i] for i in range(len(own))]))
         parameter = next(self.stretch.view.parameters())
         return hidden.to(device=parameter.device, dtype=parameter.dtype)

@@ -79,19 +79,19 @@ def cached(
         warn(f"The cache entry {entry} is damaged; it is computed again.")
     announce(what, "computed", f"{rows} of them, not kept before for these texts and this teacher")
     values = compute()
-    _write(
-        entry,
-        values,
-        {
-            "content": content,
-            "teacher": teacher,
-            "revision": revision,
-            "code_version": CODE_VERSION,
-            "count": rows,
-            "shape": list(values.shape),
-            "dtype": str(values.dtype),
-        },
-    )
+    made_of = {
+        "content": content,
+        "teacher": teacher,
+        "revision": revision,
+        "code_version": CODE_VERSION,
+        "count": rows,
+        "shape": list(values.shape),
+        "dtype": str(values.dtype),
+    }
+    try:
+        _write(entry, values, made_of)
+    except OSError as error:
+        warn(f"The {what} could not be kept at {entry} and will be computed again next time: {error}")
     return values
 
 

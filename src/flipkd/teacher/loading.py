@@ -131,6 +131,26 @@ def without_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def _refuse_foreign_parts(folder: Path) -> None:
+    """Refuse a pickle that would be read for want of safetensors, and parts outside of the model's folder.
+
+    Raises:
+        FlipkdError: If there is one.
+    """
+    for pickle in folder.rglob("pytorch_model.bin"):
+        if not any(pickle.parent.glob("model*.safetensors")):
+            raise FlipkdError(
+                f"{pickle} is a pickle, which can run code when it is read, and flipkd reads none. Save the model "
+                "again in safetensors."
+            )
+    listed = folder / "modules.json"
+    parts: Any = _json(listed)
+    for part in parts:
+        place = (folder / part["path"]).resolve()
+        if not place.is_relative_to(folder.resolve()):
+            raise FlipkdError(f"{listed} names a part outside of its folder, {part['path']!r}. Do not use this model.")
+
+
 def load_model(folder: Path, kind: Kind, *, device: str | None, train: bool = False) -> Any:
     """Load a `SentenceTransformer` or `CrossEncoder`, from safetensors alone and without remote code.
 
@@ -152,6 +172,7 @@ def load_model(folder: Path, kind: Kind, *, device: str | None, train: bool = Fa
     dtype = "float32" if train or device == "cpu" else "auto"
     make = SentenceTransformer if kind == "bi" else CrossEncoder
     try:
+        _refuse_foreign_parts(folder)
         with without_bars():
             model = make(
                 str(folder),
@@ -160,7 +181,16 @@ def load_model(folder: Path, kind: Kind, *, device: str | None, train: bool = Fa
                 local_files_only=True,
                 model_kwargs={"use_safetensors": True, "dtype": dtype},
             )
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        ImportError,
+        AttributeError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
         raise FlipkdError(
             f"Could not load the teacher in {folder}: {error}\nIt must be one that sentence-transformers loads, "
             "with weights in safetensors and without code of its own."

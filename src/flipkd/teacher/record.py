@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flipkd.errors import FlipkdError
+from flipkd.files import written_whole
 
 RECORD = "flipkd_teacher.json"
 ALL = "all"
@@ -49,9 +50,8 @@ class FitRecord:
 
     def write(self, folder: Path) -> None:
         """Write it to `folder`, whole or not at all."""
-        partial = folder / f".{RECORD}.partial"
-        partial.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        partial.replace(folder / RECORD)
+        with written_whole(folder / RECORD) as partial:
+            partial.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def fold_names(folds: int) -> list[str]:

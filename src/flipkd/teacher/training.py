@@ -14,6 +14,7 @@ from flipkd.data.splits import folds
 from flipkd.data.table import PairTable
 from flipkd.device import require_one_process
 from flipkd.errors import FlipkdError
+from flipkd.files import partial_of
 from flipkd.teacher.leak import auc
 from flipkd.teacher.loading import Kind, fingerprint, kind_of, load_model, resolve, without_bars
 from flipkd.teacher.record import ALL, RECORD, FitRecord, fold_names, is_fitted, read_record
@@ -145,7 +146,7 @@ def _begin(plan: FitRecord, output: Path) -> FitRecord:
             f"{output} holds another teacher: it was trained from other pairs, another base, config or seed "
             f"(see {RECORD} there). Give another folder, or delete this one."
         )
-    if output.is_dir() and any(output.iterdir()):
+    if output.is_dir() and any(file != partial_of(output / RECORD) for file in output.iterdir()):
         raise FlipkdError(f"{output} holds something else than a teacher. Give an empty or a new folder.")
     output.mkdir(parents=True, exist_ok=True)
     plan.write(output)

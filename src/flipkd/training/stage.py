@@ -5,6 +5,8 @@ Added are: only the adapter is saved, each term and the norm of its gradient is 
 that is not finite stops the run, and Ctrl-C leaves a checkpoint.
 """
 
+import json
+import shutil
 import signal
 from collections import defaultdict
 from collections.abc import Mapping
@@ -244,13 +246,19 @@ class StageTrainer(Trainer):  # type: ignore[misc]
 
 def last_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint in `folder` that was written whole; torn ones are removed."""
-    import shutil
-
     while folder.is_dir() and (found := get_last_checkpoint(str(folder))) is not None:
-        if (Path(found) / _LAST_WRITTEN).is_file():
+        if _is_whole(Path(found)):
             return str(found)
         shutil.rmtree(found)
     return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / _LAST_WRITTEN).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 def load_adapter_state(model: nn.Module, file: Path) -> None:

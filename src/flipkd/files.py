@@ -1,0 +1,80 @@
+"""Files that appear whole or not at all, and the disk's faults in one line."""
+
+import errno
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MENDS = {
+    errno.ENOSPC: "Free some room and run the same command again.",
+    errno.EDQUOT: "Your quota is used up: free some room and run the same command again.",
+    errno.EFBIG: "The system limits the size of a file here: raise it (ulimit -f), or write elsewhere.",
+    errno.EROFS: "That place is read-only: write elsewhere.",
+    errno.EACCES: "Change its permissions, or choose another place.",
+    errno.EPERM: "Change its permissions, or choose another place.",
+    errno.ENOTDIR: "A part of that path is a file: choose another place.",
+    errno.EISDIR: "That is a folder: name a file.",
+    errno.ENOENT: "Check the path.",
+}
+"""What a user can do about each of the disk's faults."""
+
+
+@contextmanager
+def written_whole(file: Path) -> Iterator[Path]:
+    """Give a file beside `file` to write, which becomes `file` when the block ends; if it fails, nothing is left.
+
+    Args:
+        file: Replaced, if it is there. Its folder must be.
+    """
+    partial = partial_of(file)
+    try:
+        yield partial
+        partial.replace(file)
+    except OSError as error:
+        # A failing write, unlike a failing open, does not say of which file.
+        error.filename = error.filename or str(file)
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def partial_of(file: Path) -> Path:
+    """Where `written_whole` writes."""
+    return file.with_name(f".{file.name}.partial")
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder; a stop midway leaves nothing of it under its name."""
+    gone = removed_name(folder)
+    shutil.rmtree(gone, ignore_errors=True)
+    folder.rename(gone)
+    shutil.rmtree(gone)
+
+
+def removed_name(folder: Path) -> Path:
+    """Where `remove` puts a folder first."""
+    return folder.with_name(f"{folder.name}.removed")
+
+
+def disk_fault(error: BaseException, place: str = "") -> str | None:
+    """An error of the disk as one line with its mend; `None` for any other error.
+
+    Not all of them are an `OSError`: libraries in Rust and C++ wrap the system's error in one of their own.
+
+    Args:
+        error: What was raised.
+        place: Where was written, said where the error names no file.
+    """
+    said = str(error).partition("\n")[0]
+    where = f"Writing {place} or beside it: " if place else ""
+    code = re.search(r"\(os error (\d+)\)", said)
+    if isinstance(error, OSError):
+        mend = MENDS.get(error.errno or 0, "")
+        return f"{'' if error.filename else where}{said}. {mend}".strip()
+    if code:
+        return f"{where}{said}. {MENDS.get(int(code[1]), '')}".strip()
+    if isinstance(error, RuntimeError) and ("PytorchStreamWriter" in said or "inline_container" in said):
+        return f"{where}torch could not write a checkpoint ({said}). {MENDS[errno.ENOSPC]}"
+    return None
