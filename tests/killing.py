@@ -22,11 +22,6 @@ import flipkd.distill.write
 import flipkd.teacher.trainer
 from flipkd.cli.main import main
 
-flipkd.distill.write._draw = lambda *_: None
-# The Trainer collects garbage after each stage, which is slow where all these modules must be looked through.
-gc.collect()
-gc.freeze()
-
 WATCHED = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir")
 """What a process tells its audit hook of files."""
 
@@ -41,6 +36,9 @@ def command(folder, words, stop_at, disk):
     import torch
 
     torch.set_num_threads(1)
+    flipkd.distill.write._draw = lambda *_: None
+    # The Trainer collects garbage after each stage, which is slow where all these modules must be looked through.
+    gc.freeze()
     os.chdir(folder)
     # Through a process of its own, which the limit on files does not bind.
     log = subprocess.Popen("cat > said", shell=True, stdin=subprocess.PIPE)

@@ -134,6 +134,18 @@ def test_an_answer_of_the_decoder_alone_writes_no_similarity(edited, tmp_path):
     assert all(row["logit"] for row in found)
 
 
+def test_bands_write_a_decision_and_say_the_shares(artefact, tmp_path, capsys):
+    pairs = write(tmp_path / "pairs.csv", ROWS)
+    assert match(artefact, pairs, tmp_path / "out.csv", "--policy", "bands=0.4:0.4", "--prior", "0.3") == 0
+    found = read(tmp_path / "out.csv")
+    assert list(found[0])[-5:] == ["probability", "similarity", "logit", "match", "decision"]
+    assert all((row["decision"] == "accept") == (row["match"] == "1") for row in found)
+    err = said(capsys)
+    assert "prior: 0.3 (" in err
+    accepted = sum(row["decision"] == "accept" for row in found)
+    assert f"decisions: accept {accepted / len(found):.1%}, review" in err
+
+
 def test_int8_weights_move_the_answers_a_little(artefact, tmp_path, capsys):
     pairs = write(tmp_path / "pairs.csv", ROWS)
     match(artefact, pairs, tmp_path / "whole.csv")

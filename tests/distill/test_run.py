@@ -54,8 +54,9 @@ def test_calibration_is_measured_before_and_after_on_the_predictions(artefact):
     label = np.array(table["label"])
     after = np.array(table["flipped_answer_probability"])
     before = 1 / (1 + np.exp(-np.array(table["log_odds"])))
-    assert said["answer"]["brier"] == pytest.approx(((after - label) ** 2).mean())
-    assert said["decoder alone, uncalibrated"]["brier"] == pytest.approx(((before - label) ** 2).mean())
+    assert said["test"]["after"]["brier"] == pytest.approx(((after - label) ** 2).mean())
+    assert said["test"]["before"]["brier"] == pytest.approx(((before - label) ** 2).mean())
+    assert {split: sides["after"]["n"] for split, sides in said.items()} == {"validation": 40, "test": 30}
 
 
 def test_predictions_keep_the_rows_and_give_the_metrics(artefact):
@@ -143,6 +144,44 @@ def test_the_band_is_recorded_drawn_and_used(settings, tmp_path, capsys):
     assert some.skipped == pytest.approx(120 * band["skipped"])
     assert some.skipped > 0
     assert (whole.match != some.match).mean() == pytest.approx(band["changed"])
+
+
+def test_the_thresholds_policy_is_stored_measured_and_decides_each_prediction(settings, tmp_path, capsys):
+    folder = distill(settings(tmp_path / "run", threshold_policy="bands=0.45:0.45", baseline=False))
+    spec = json.loads((folder / "flipkd.json").read_text())
+    found = metrics(folder)
+    decision = spec["decision"]
+    assert decision["policy"] == "bands=0.45:0.45"
+    assert spec["answer"]["threshold"] == decision["threshold"]
+    assert {**found["decision"], "measured": None} == {**decision, "measured": None}
+    rows = pq.read_table(folder / "evaluation" / "predictions.parquet").to_pydict()
+    probability, named = np.array(rows["flipped_answer_probability"]), np.array(rows["decision"])
+    assert ((named == "accept") == (probability >= decision["threshold"])).all()
+    assert ((named == "reject") == (probability < decision["reject"])).all()
+    assert ((named == "accept") == np.array(rows["match"])).all()
+    assert found["decision"]["measured"]["accepted"]["share"] == pytest.approx((named == "accept").mean())
+    # The rows of the table stay at the best F1, so that methods compare.
+    assert found["rows"]["flipped_answer"]["threshold"] == found["answers"]["flipped_answer"]["threshold"]
+    assert "bands=0.45:0.45: " in (folder / "README.md").read_text()
+    said = " ".join(capsys.readouterr().err.split())
+    assert "decisions on test: 30 pairs" in said
+    assert "calibration on validation, cross-fitted: calibration error" in said
+
+
+def test_a_policy_that_cannot_be_kept_loses_no_training(settings, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flipkd.distill.settle.cross_fitted", lambda *_, **__: np.full(40, 0.5))
+        with pytest.raises(FlipkdError, match=r"can't be kept.* another --threshold-policy goes on from here"):
+            distill(settings(tmp_path / "run", threshold_policy="precision=0.99", baseline=False))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.work"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flipkd.training.stage.StageTrainer.run", lambda _: pytest.fail("it was trained again"))
+        assert distill(settings(tmp_path / "run", threshold_policy="accuracy", baseline=False)).is_dir()
+
+
+def test_a_policy_that_is_none_is_refused_before_anything_is_read(settings, tmp_path):
+    with pytest.raises(FlipkdError, match="no threshold policy 'best'"):
+        settings(tmp_path / "run", threshold_policy="best", train="missing.csv")
 
 
 def test_a_kept_teacher_answers_from_the_artefact(settings, tmp_path):

@@ -8,8 +8,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from flipkd.errors import FlipkdError
-from flipkd.evaluation.answer import Answer, _choose, choose_order, fit_answer
+from flipkd.evaluation.answer import Answer, _choose, choose_order, cross_fitted, fit_answer
 from flipkd.evaluation.metrics import measure
+from flipkd.evaluation.thresholds import best_threshold
 
 SINGLES = [("decoder",), ("encoder",)]
 ALL = [*SINGLES, ("decoder", "encoder")]
@@ -195,3 +196,59 @@ def test_nan_and_one_class_are_refused():
         fit_answer({"decoder": [0.0, np.nan]}, [0, 1], [("decoder",)], seed=0)
     with pytest.raises(FlipkdError, match="needs both"):
         fit_answer({"decoder": [0.0, 1.0]}, [1, 1], [("decoder",)], seed=0)
+
+
+def bent(n=1500, seed=0):
+    """A decoder whose log-odds are no logistic model of the label: below a point they say nothing."""
+    value = np.random.default_rng(seed).uniform(-4, 4, n)
+    truth = 0.3 + 0.7 / (1 + np.exp(-8 * (value - 1)))
+    return {"decoder": value}, (np.random.default_rng(seed + 1).uniform(size=n) < truth).astype(int)
+
+
+def test_steps_calibrate_where_the_logistic_curve_does_not_fit():
+    signals, label = bent()
+    answer = fit_answer(signals, label, [("decoder",)], seed=0)
+    assert answer.steps is not None
+    assert "isotonic calibration, since isotonic steps beat the logistic model" in answer.reason
+    new, truth = bent(seed=9)
+    plain = fit_answer(signals, label, [("decoder",)], seed=0, steps=False)
+    assert plain.steps is None
+    assert "isotonic" not in plain.reason
+    losses = [np.logaddexp(0, np.where(truth == 1, -z, z)).mean() for z in (answer.logit(new), plain.logit(new))]
+    assert losses[0] < losses[1]
+    assert Answer.from_dict(json.loads(json.dumps(answer.as_dict()))) == answer
+
+
+def test_the_logistic_model_calibrates_where_it_fits_or_pairs_are_few():
+    signals, label = pairs(n=600)
+    assert "isotonic steps do not beat" in fit_answer(signals, label, [("decoder",)], seed=0).reason
+    few = fit_answer({"decoder": bent(120)[0]["decoder"]}, bent(120)[1], [("decoder",)], seed=0)
+    assert few.steps is None
+    assert "too few for isotonic steps" in few.reason
+
+
+@pytest.mark.parametrize("made", [pairs, bent])
+def test_a_prior_moves_every_log_odds_alike_and_comes_back(made):
+    signals, label = made()
+    answer = fit_answer(signals, label, [("decoder",)], seed=0)
+    assert answer.match_rate == label.mean()
+    moved = answer.at_prior(0.02)
+    rate = label.mean()
+    move = np.log(0.02 / 0.98) - np.log(rate / (1 - rate))
+    np.testing.assert_allclose(moved.logit(signals), answer.logit(signals) + move, atol=1e-9)
+    assert (moved.threshold, moved.match_rate) == (answer.threshold, 0.02)
+    np.testing.assert_allclose(moved.at_prior(rate).logit(signals), answer.logit(signals), atol=1e-9)
+
+
+def test_an_answer_that_does_not_know_its_match_rate_takes_no_prior():
+    with pytest.raises(FlipkdError, match="does not say how many"):
+        Answer(("decoder",), (1.0,), 0.0, 0.5, "older").at_prior(0.1)
+
+
+def test_cross_fitted_probabilities_are_those_the_threshold_rests_on():
+    for made in (pairs, bent):
+        signals, label = made()
+        answer = fit_answer(signals, label, [("decoder",)], seed=3)
+        held = cross_fitted(answer, signals, label, seed=3)
+        assert best_threshold(held, label) == answer.threshold
+        assert 0 < np.abs(held - answer.probability(signals)).max() < 0.3

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flipkd.errors import FlipkdError
-from flipkd.evaluation.answer import Answer, fit_answer, fit_logistic
+from flipkd.evaluation.answer import Answer, fit_answer
+from flipkd.evaluation.calibrators import fit_logistic
 from flipkd.evaluation.cascade import BEYOND, BUDGETS, Band, fit_band, speed_curve, turning_point, widest
 
 BOTH = ("decoder", "encoder")

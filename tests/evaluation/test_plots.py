@@ -53,14 +53,15 @@ def test_roc_draws_the_curve(tmp_path):
 
 
 def test_reliability_draws_what_was_said_against_what_was_seen(tmp_path):
-    figure = plots.reliability(tmp_path / "r.png", LABEL, {"before": np.full(6, 0.5), "after": VALUE}, bins=2)
-    assert_png(tmp_path / "r.png", 660, 768)
-    upper, lower = figure.axes
+    figure = plots.reliability(tmp_path / "r.png", LABEL, {"before": 1 - VALUE, "after": VALUE}, bins=2)
+    assert_png(tmp_path / "r.png", 1320, 768)
+    before, upper, _, lower = figure.axes
     assert labelled(figure)
-    said, seen = upper.containers[-1].lines[0].get_data()
+    assert (before.get_title()[:6], upper.get_title()[:5]) == ("before", "after")
+    said, seen = upper.lines[1].get_data()
     np.testing.assert_allclose(said, [0.8 / 3, 2.2 / 3])
     np.testing.assert_allclose(seen, [1 / 3, 2 / 3])
-    assert "after (0.067)" in [text.get_text() for text in upper.get_legend().get_texts()]
+    assert "0.067" in upper.get_title()
     assert sum(bar.get_height() for bar in lower.patches) == 6
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flipkd.distill.config import DistillConfig
 from flipkd.errors import FlipkdError
 from flipkd.experiments import grid
-from flipkd.experiments.cells import read_cells, read_predictions
+from flipkd.experiments.cells import read_cells, read_predictions, settings_behind
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.methods import Outcome
 from flipkd.experiments.sets import PairSet, Sample
@@ -125,3 +126,27 @@ def test_other_settings_are_other_cells_and_another_folder(run, tmp_path, monkey
     run(seeds=1)
     assert len(FakeRun.asked) == len(grid.METHODS)
     assert made(tmp_path, SETS["one"]).work.folder != before
+
+
+def test_settings_that_came_later_leave_the_cells_that_were_measured_before_them():
+    """The digests in results/cells.jsonl: another one would run hours of cells again."""
+    from flipkd.experiments import retrieval_grid
+    from flipkd.experiments.sets import PAIR_SETS
+
+    english, chinese = "5bd6aba623b0", "d070c7f9fa47"  # pragma: allowlist secret
+    assert {name: grid.settings_digest(pair_set) for name, pair_set in PAIR_SETS.items()} == (
+        dict.fromkeys(("mqp", "rqe", "banking77", "mrpc"), english)
+        | dict.fromkeys(("atec", "ths_faq", "covid_zh"), chinese)
+        | {"rqe": "bb41d1322d44"}  # pragma: allowlist secret
+    )
+    assert {name: retrieval_grid._digest(each) for name, each in retrieval_grid.RETRIEVAL_SETS.items()} == {
+        "nfcorpus": "f29af5e00893",  # pragma: allowlist secret
+        "stackfaq": "d55412fc76ae",  # pragma: allowlist secret
+        "covid_faq": "6175d56d2299",  # pragma: allowlist secret
+    }
+
+
+def test_a_later_setting_at_another_value_is_another_cell():
+    plain, other = (settings_behind(DistillConfig(threshold_policy=policy)) for policy in ("f1", "accuracy"))
+    assert "threshold_policy" not in plain
+    assert other == plain | {"threshold_policy": "accuracy"}

@@ -11,6 +11,7 @@ import yaml
 
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
+from flipkd.evaluation.answer import fit_answer as fit
 from flipkd.experiments.grid import METHODS
 from flipkd.experiments.methods import PAPER, SetRun
 from flipkd.teacher.training import TeacherConfig
@@ -91,6 +92,18 @@ def test_a_second_start_trains_nothing_again(make, outcomes, monkeypatch):
     )
     for method in METHODS:
         assert np.allclose(again.methods[method]().value, outcomes[method].value)
+
+
+def test_answers_are_calibrated_by_the_logistic_model_alone(make, outcomes, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "flipkd.experiments.methods.fit_answer",
+        lambda *given, **options: asked.append(options) or fit(*given, **options),
+    )
+    again = make()
+    for method in ("flipped_answer", "flipped_teacher", "fine_tuned_teacher", "no_teacher_answer"):
+        again.methods[method]()
+    assert [options["steps"] for options in asked] == [False] * 4
 
 
 def test_the_untrained_student_is_read_once_for_all_seeds(make, outcomes, monkeypatch):

@@ -247,7 +247,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 
 
 def test_another_schema_version_is_refused(copied):
-    edit(copied, schema_version=2)
+    edit(copied, schema_version=3)
     with pytest.raises(FlipkdError, match="schema_version"):
         Matcher.from_pretrained(copied, device="cpu")
 

@@ -11,16 +11,19 @@ from flipkd.evaluation.answer import Answer
 from flipkd.serving.app import make_app
 from flipkd.serving.config import ServeConfig
 from flipkd.serving.models import load_served
+from flipkd.teacher.loading import fingerprint
 
 
-def edited(artefact, folder, *sources, scale=1.0, kept=False):
+def edited(artefact, folder, *sources, scale=1.0, teacher=None):
     """A copy of an artefact with an answer by some sources, and perhaps another adapter or the teacher beside it."""
     shutil.copytree(artefact, folder)
     fields = json.loads((folder / "flipkd.json").read_text())
     weights = {"decoder": 0.5, "encoder": 4.0, "teacher": 1.0}
     answer = Answer(sources, tuple(weights[source] for source in sources), -2.0, 0.5, "by hand")
     fields |= {"answer": answer.as_dict(), "symmetric": False, "cascade": None}
-    fields["teacher"]["kept"] = kept
+    if teacher is not None:
+        shutil.copytree(teacher, folder / "teacher")
+        fields["teacher"] |= {"kept": True, "revision": fingerprint(folder / "teacher")}
     (folder / "flipkd.json").write_text(json.dumps(fields))
     if scale != 1.0:
         tensors = load_file(folder / "adapter_model.safetensors")

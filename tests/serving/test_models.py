@@ -45,8 +45,7 @@ def test_int8_artefacts_share_a_base_too(folders):
 
 
 def test_a_kept_teacher_serves_along(artefact, models, make_client, tmp_path):
-    folder = edited(artefact, tmp_path / "kept", "decoder", "encoder", "teacher", kept=True)
-    shutil.copytree(models["teacher"], f"{folder}/teacher")
+    folder = edited(artefact, tmp_path / "kept", "decoder", "encoder", "teacher", teacher=models["teacher"])
     served = load_served(ServeConfig(model=folder, device="cpu"))
     expected = [one.probability for one in Matcher.from_pretrained(folder, device="cpu").match_many(PAIRS)]
     with make_client(served) as client:

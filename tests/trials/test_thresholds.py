@@ -37,3 +37,17 @@ def test_two_scales_of_one_order_give_one_probability():
     ]
     np.testing.assert_allclose(*probabilities, atol=1e-6)
     assert answers[0].threshold == pytest.approx(answers[1].threshold, abs=1e-6)
+
+
+def test_two_bent_scales_of_one_order_give_nearly_one_probability():
+    """Isotonic steps see the order alone, up to where they lie straight between their knots."""
+    random = np.random.default_rng(0)
+    truth = random.uniform(0.02, 0.98, 4000)
+    label = (random.uniform(size=4000) < truth).astype(int)
+    signals = [np.log(truth / (1 - truth)), np.log(truth / (1 - truth)) ** 3]
+    probabilities = [
+        fit_answer({"decoder": signal}, label, [("decoder",)], seed=0).probability({"decoder": signal})
+        for signal in signals
+    ]
+    assert np.abs(probabilities[0] - probabilities[1]).mean() < 0.03
+    assert (np.argsort(probabilities[0]) == np.argsort(probabilities[1])).all()

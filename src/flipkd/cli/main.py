@@ -11,6 +11,7 @@ COMMANDS = {
     ("teacher", "train"): ("flipkd.cli.teacher", "Fine-tune a small encoder on labelled pairs, out of fold."),
     ("distill",): ("flipkd.cli.distill", "Train an LLM to match texts, taught by the small encoder."),
     ("match",): ("flipkd.cli.match", "Answer a file of pairs with a finished run."),
+    ("evaluate",): ("flipkd.cli.evaluate", "Measure a finished run on labelled pairs: decisions, bands, calibration."),
     ("compare",): ("flipkd.cli.compare", "Compare two systems on the same pairs: is one really better?"),
     ("errors",): ("flipkd.cli.errors", "List confident mistakes, likely label noise and leaks, to be relabelled."),
     ("report",): ("flipkd.cli.report", "Make the report of a finished run again, from its files alone."),

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isnan
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from flipkd.matching.results import MatchArrays
 
 
+FIGURES = ("probability", "similarity", "logit", "match")
+
+
 @dataclass
 class Options:
     """Answer a file of pairs with a finished run. Rows keep their order, and duplicates stay."""
@@ -23,8 +27,15 @@ class Options:
     pairs: str = ""
     """A file of pairs; a label column, if any, is passed through."""
     output: str = ""
-    """The CSV file to write: the columns read, and probability, similarity, logit, match. Similarity or logit are empty
-    where the encoder or the decoder was not asked."""
+    """The CSV file to write: the columns read, and probability, similarity, logit, match, and decision where the
+    threshold policy has bands. Similarity or logit are empty where the encoder or the decoder was not asked."""
+    policy: str | None = None
+    """Another threshold policy than the artefact's, kept on its validation pairs: f1, accuracy, precision=P, recall=R,
+    cost=A:B (a false match costs A, a missed one B) or bands=P:Q (accept at precision P, reject at precision Q, review
+    in between)."""
+    prior: float | None = None
+    """The share of matches among pairs like these, where it is another than in validation: probabilities and
+    thresholds are re-weighted to it."""
     cascade: bool = False
     """Let the encoder alone answer where it is sure, by the artefact's band, and ask the decoder in between: faster,
     and a few decisions change. The artefact's model card says how many."""
@@ -50,6 +61,7 @@ def run(options: Options) -> None:
     """Stream the pairs through the matcher; the output appears when it is whole."""
     from flipkd.console import announce, progress_bar
     from flipkd.data.reader import iter_pairs
+    from flipkd.evaluation.decisions import ACCEPT, REJECT, REVIEW
     from flipkd.matching.matcher import Matcher
     from flipkd.matching.vectors import VectorCache
 
@@ -60,8 +72,15 @@ def run(options: Options) -> None:
     if output.suffix != ".csv":
         raise FlipkdError(f"--output {output} must end in .csv, the format that is written.")
     matcher = Matcher.from_pretrained(
-        options.model, device=options.device, cache_dir=options.cache_dir, int8=options.int8
+        options.model,
+        device=options.device,
+        cache_dir=options.cache_dir,
+        int8=options.int8,
+        policy=options.policy,
+        prior=options.prior,
     )
+    bands = matcher.bands
+    decided: Counter[str | None] = Counter()
     if options.cascade:
         announce("cascade", "on", matcher.require_band().reason)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +100,7 @@ def run(options: Options) -> None:
             )
             for table in tables:
                 if rows == 0:
-                    writer.writerow(["text_a", "text_b", *table.extra, "probability", "similarity", "logit", "match"])
+                    writer.writerow(["text_a", "text_b", *table.extra, *FIGURES, *(["decision"] if bands else [])])
                 found = matcher.match_arrays(
                     table.text_a,
                     table.text_b,
@@ -93,19 +112,25 @@ def run(options: Options) -> None:
                 rows += len(table)
                 matches += int(found.match.sum())
                 skipped += found.skipped
+                decided.update(found.decisions)
                 progress.update(task, advance=len(table))
         partial.replace(output)
     finally:
         partial.unlink(missing_ok=True)
     threshold = matcher.answer.threshold
     announce("written", output, f"{rows} pairs, {matches} matches at probability >= {threshold:.3f}")
+    if bands:
+        shares = ", ".join(f"{name} {decided[name] / max(rows, 1):.1%}" for name in (ACCEPT, REVIEW, REJECT))
+        announce("decisions", shares, f"the policy {bands.policy}")
     if skipped or options.cascade:
         why = "the encoder alone was sure" if options.cascade else "the answer uses the encoder alone"
         announce("decoder", f"skipped for {skipped} of {rows} pairs", f"{skipped / rows:.1%}; {why}")
 
 
 def _cells(found: "MatchArrays") -> Iterator[list[str]]:
-    """The four columns of a chunk's answers, as they are written; no log-odds is an empty cell."""
+    """The columns of a chunk's answers, as they are written; no log-odds is an empty cell."""
     for column in (found.probability, found.similarity, found.logit):
         yield ["" if isnan(value) else f"{value:.6f}" for value in column.tolist()]
     yield [str(int(value)) for value in found.match.tolist()]
+    if found.decision is not None:
+        yield found.decision.tolist()

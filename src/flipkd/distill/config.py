@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from flipkd.errors import FlipkdError
+from flipkd.evaluation.policies import Policy
 from flipkd.teacher.training import TeacherConfig
 from flipkd.training.config import FlipConfig
 
@@ -44,6 +45,9 @@ class DistillConfig(FlipConfig):
     overwrite: bool = False
     """Replace an artefact that is already there, and drop unfinished work of other settings. Work of the same
     settings is always resumed."""
+    threshold_policy: str = "f1"
+    """What the decision threshold is chosen for, on validation: f1, accuracy, precision=P, recall=R, cost=A:B (a false
+    match costs A, a missed one B) or bands=P:Q (accept at precision P, reject at precision Q, review in between)."""
     keep_teacher: bool = False
     """Keep the teacher beside the student: its similarity may join the answer."""
     baseline: bool = True
@@ -59,6 +63,11 @@ class DistillConfig(FlipConfig):
     trunk_cache_dtype: Literal["float32", "float16"] = "float32"
     """How the frozen layers' outputs are kept: exactly, or in half the room, where log-odds and vectors move by up to
     1e-2."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Known before anything is trained.
+        Policy.parse(self.threshold_policy)
 
     def require_files(self) -> None:
         """Check that the job has what it cannot guess.

@@ -9,6 +9,7 @@ from flipkd.console import announce, console, warn
 from flipkd.device import choose_device, require_one_process
 from flipkd.distill.compare import Comparison, Signal, compare, signal_of
 from flipkd.distill.config import DistillConfig
+from flipkd.distill.settle import settle
 from flipkd.distill.splits import Splits, read_splits
 from flipkd.distill.student import StudentRun, build_student
 from flipkd.distill.teach import dual_thresholds, teach
@@ -69,10 +70,11 @@ def distill(config: DistillConfig) -> Path:
     console.print(comparison_table(comparison.rows))
     chosen = comparison.answers["flipped_teacher" if config.keep_teacher else "flipped_answer"]
     announce("answer", " + ".join(chosen.sources), chosen.reason)
+    settled = settle(config, chosen, comparison, splits)
     findings = Findings(
         comparison=comparison,
-        answer=chosen,
-        cascade=_cascade(config, chosen, comparison, splits),
+        settled=settled,
+        cascade=_cascade(config, settled.answer, comparison, splits),
         # An answer without the decoder need not ask it, let alone twice.
         symmetric=symmetric and "decoder" in chosen.sources,
         thresholds=thresholds,

@@ -17,7 +17,7 @@ from flipkd.distill.config import DistillConfig
 from flipkd.errors import FlipkdError
 from flipkd.files import remove, removed_name, written_whole
 
-_NOT_WORK = {"overwrite", "report_to", "logging_steps", "cache_dir"}
+_NOT_WORK = {"overwrite", "report_to", "logging_steps", "cache_dir", "threshold_policy"}
 """Settings that leave the results of the work as they are."""
 
 _BEAT = 5.0

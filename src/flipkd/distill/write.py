@@ -17,9 +17,8 @@ from flipkd.distill.config import DistillConfig
 from flipkd.distill.differences import differences
 from flipkd.distill.record import RUN_FILE, run_record
 from flipkd.distill.selfcheck import CHECK_FILE, reload_and_check
+from flipkd.distill.settle import Settled
 from flipkd.distill.splits import Splits
-from flipkd.evaluation.answer import Answer
-from flipkd.evaluation.calibration import calibration
 from flipkd.evaluation.cascade import Band, Point
 from flipkd.evaluation.predictions import PREDICTIONS, answer_column, write_predictions
 from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, TeacherRecord
@@ -57,7 +56,7 @@ class Findings:
 
     Attributes:
         comparison: The table's rows and what stands behind them.
-        answer: The answer that the artefact gives.
+        settled: The answer that the artefact gives, how it decides, and how calibrated it is.
         cascade: Where the encoder alone may answer.
         symmetric: Whether it averages both orders.
         thresholds: The dual thresholds.
@@ -69,7 +68,7 @@ class Findings:
     """
 
     comparison: Comparison
-    answer: Answer
+    settled: Settled
     cascade: Cascade
     symmetric: bool
     thresholds: DualThresholds
@@ -113,7 +112,7 @@ def write_artefact(
         first_adapted=student.first_adapted,
         directed=config.directed,
         symmetric=findings.symmetric,
-        answer=findings.answer.as_dict(),
+        answer=findings.settled.answer.as_dict(),
         thresholds=findings.thresholds.as_dict(),
         teacher=TeacherRecord(name=config.teacher, revision=teacher.revision, kept=config.keep_teacher),
         data={
@@ -124,6 +123,7 @@ def write_artefact(
         versions={library: version(library) for library in LIBRARIES},
         seed=config.seed,
         cascade=None if findings.cascade.band is None else findings.cascade.band.as_dict(),
+        decision=findings.settled.decision.as_dict(),
     )
     student.model.save_pretrained(folder)
     student.tokenizer.save_pretrained(folder)
@@ -152,48 +152,35 @@ def _write_records(folder: Path, measured: PairTable, student: Student, findings
     evaluation.mkdir()
     with (training / "log.jsonl").open("w", encoding="utf-8") as handle:
         handle.writelines(json.dumps(record) + "\n" for record in findings.log)
-    comparison = findings.comparison
-    column = answer_column(findings.answer.sources)
+    comparison, settled = findings.comparison, findings.settled
+    decision = settled.decision
+    column = answer_column(settled.answer.sources)
     probability = comparison.columns[column]
     metrics = {
         "measured_on": comparison.measured,
         "rows": {name: row.as_dict() for name, row in comparison.rows.items()},
         "answers": {name: answer.as_dict() for name, answer in comparison.answers.items()},
-        "calibration": {
-            name: calibration(probability, measured.require_labels()).as_dict()
-            for name, probability in _probabilities(findings).items()
-        },
+        "decision": decision.as_dict() | {"measured": None if settled.measured is None else asdict(settled.measured)},
+        "calibration": settled.calibration_dict(),
         "differences": differences(comparison, column.removesuffix("_probability"), measured),
         "cascade": findings.cascade.as_dict(),
         "dual_thresholds": findings.threshold_report,
         "seconds": findings.seconds,
     }
     _write_json(evaluation / "metrics.json", metrics)
+    named = {"decision": decision.name(probability, decision.threshold)} if decision.bands else {}
     write_predictions(
-        folder / PREDICTIONS,
-        measured,
-        comparison.columns,
-        match=probability >= findings.answer.threshold,
+        folder / PREDICTIONS, measured, comparison.columns | named, match=probability >= decision.threshold
     )
+    settled.record.write(folder)
     if find_spec("matplotlib") is None:
         announce("pictures", "none", "matplotlib is not installed: pip install 'flipkd[plots]'")
         return
-    _draw(training, evaluation, measured, student, findings)
+    _draw(training, evaluation, measured, student, findings, probability)
 
 
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:
     file.write_text(json.dumps(content, indent=2), encoding="utf-8")
-
-
-def _probabilities(findings: Findings) -> dict[str, np.ndarray]:
-    """What is said of the measured pairs before calibration, by the decoder, and after it."""
-    from scipy.special import expit
-
-    columns = findings.comparison.columns
-    return {
-        "decoder alone, uncalibrated": expit(columns["log_odds"]),
-        "answer": columns[answer_column(findings.answer.sources)],
-    }
 
 
 def _draw(
@@ -202,7 +189,10 @@ def _draw(
     measured: PairTable,
     student: Student,
     findings: Findings,
+    probability: np.ndarray,
 ) -> None:
+    from scipy.special import expit
+
     from flipkd.evaluation.curves import loss_curve
     from flipkd.evaluation.plots import (
         cascade_curve,
@@ -225,7 +215,11 @@ def _draw(
 
     precision_recall(evaluation / "precision_recall.png", label, shown)
     roc(evaluation / "roc.png", label, shown)
-    reliability(evaluation / "reliability.png", label, _probabilities(findings))
+    reliability(
+        evaluation / "reliability.png",
+        label,
+        {"Before, the decoder alone": expit(columns["log_odds"]), "After, the answer": probability},
+    )
     similarity_histograms(
         evaluation / "similarity.png", label, before[f"{split}_similarity"], after[f"{split}_similarity"]
     )

@@ -1,7 +1,7 @@
 """The answer: one calibrated probability from decoder, encoder or both (docs/method.md section 6)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from flipkd.console import warn
 from flipkd.errors import FlipkdError
+from flipkd.evaluation.calibrators import FEWEST_FOR_STEPS, Steps, cross_fit, fit_logistic, fit_steps, prior_shift
 from flipkd.evaluation.checks import both_classes, finite
 from flipkd.evaluation.thresholds import best_threshold
 
@@ -19,14 +20,13 @@ SIGNALS = {
     "encoder": "similarities of the encoder",
     "teacher": "similarities of the teacher",
 }
-FOLDS, REPEATS = 5, 4
 # With fewer pairs of a class a fold would hold one of them, and a choice between candidates would be a guess.
 FEWEST = 10
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A logistic model of one to three signals with its decision threshold."""
+    """A logistic model of one to three signals, perhaps with steps over it, and the decision threshold."""
 
     sources: tuple[str, ...]
     """Of ``decoder`` (log-odds), ``encoder`` (cosine) and ``teacher`` (cosine), in this order."""
@@ -38,6 +38,11 @@ class Answer:
     """A match is a probability >= this."""
     reason: str
     """Why this answer was chosen, with the numbers and the rows behind it."""
+    steps: Steps | None = None
+    """Isotonic calibration of the logistic model's log-odds, where that won on validation."""
+    match_rate: float | None = None
+    """The share of matches that the probability reckons with: validation's, or the one given to `at_prior`. None in
+    artefacts older than it."""
 
     def logit(self, signals: Mapping[str, ArrayLike]) -> Array:
         """The calibrated log-odds of a match.
@@ -51,13 +56,33 @@ class Answer:
         Raises:
             FlipkdError: If a source is missing or holds a number that is not finite.
         """
-        return np.asarray(_columns(signals, self.sources) @ np.asarray(self.weights) + self.bias)
+        fused = np.asarray(_columns(signals, self.sources) @ np.asarray(self.weights) + self.bias)
+        return fused if self.steps is None else self.steps(fused)
 
     def probability(self, signals: Mapping[str, ArrayLike]) -> Array:
         """The calibrated probability of a match, (n,) float64; arguments and errors as for `logit`."""
         from scipy.special import expit
 
         return np.asarray(expit(self.logit(signals)))
+
+    def at_prior(self, prior: float) -> "Answer":
+        """The answer where matches come at another rate; its threshold stays what it is, on the new probability.
+
+        Args:
+            prior: The share of matches.
+
+        Raises:
+            FlipkdError: If the prior is not above 0 and below 1, or the answer's own rate is not known.
+        """
+        if self.match_rate is None:
+            raise FlipkdError(
+                "This artefact does not say how many of its validation pairs were matches, so it can't be re-weighted: "
+                "it is older than that record. Train again, or leave the prior away."
+            )
+        move = prior_shift(self.match_rate, prior)
+        if self.steps is not None:
+            return replace(self, steps=self.steps.moved(move), match_rate=prior)
+        return replace(self, bias=self.bias + move, match_rate=prior)
 
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, ready for JSON."""
@@ -66,7 +91,13 @@ class Answer:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Answer":
         """The answer that `as_dict` wrote, also after a way through JSON."""
-        return cls(**{**fields, "sources": tuple(fields["sources"]), "weights": tuple(fields["weights"])})
+        steps = fields.get("steps")
+        made = {
+            "sources": tuple(fields["sources"]),
+            "weights": tuple(fields["weights"]),
+            "steps": None if steps is None else Steps.from_dict(steps),
+        }
+        return cls(**{**fields, **made})
 
 
 def _columns(signals: Mapping[str, ArrayLike], sources: Sequence[str]) -> Array:
@@ -78,43 +109,6 @@ def _columns(signals: Mapping[str, ArrayLike], sources: Sequence[str]) -> Array:
             "teacher in it was made by --keep-teacher and needs the teacher wherever it is used."
         )
     return np.stack([finite(signals[source], SIGNALS[source]) for source in sources], axis=1)
-
-
-def fit_logistic(features: Array, label: NDArray[np.int64]) -> tuple[Array, float]:
-    """Weights and bias of a logistic regression on the features as they are.
-
-    The penalty (C = 1) is on standardised features, so no signal's unit decides how much it is held back;
-    it also keeps the weights finite where the classes can be told apart without error.
-
-    Args:
-        features: (n, k) float64.
-        label: (n,) 0 or 1, both present.
-
-    Returns:
-        The k weights, and the bias.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
-    scaler = StandardScaler().fit(features)
-    model = LogisticRegression(C=1.0).fit(scaler.transform(features), label)
-    weights = model.coef_[0] / scaler.scale_
-    return weights, float(model.intercept_[0] - weights @ scaler.mean_)
-
-
-def _cross_fit(features: Array, label: NDArray[np.int64], seed: int) -> tuple[Array, Array]:
-    """Per row: log loss and probability by models that did not see the row, mean over the repeats."""
-    from scipy.special import expit
-    from sklearn.model_selection import RepeatedStratifiedKFold
-
-    loss, probability = np.zeros(len(label)), np.zeros(len(label))
-    splits = RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=REPEATS, random_state=seed)
-    for seen, held in splits.split(features, label):
-        weights, bias = fit_logistic(features[seen], label[seen])
-        logit = features[held] @ weights + bias
-        loss[held] += np.logaddexp(0, np.where(label[held] == 1, -logit, logit)) / REPEATS
-        probability[held] += expit(logit) / REPEATS
-    return loss, probability
 
 
 def _choose(losses: Mapping[tuple[str, ...], Array]) -> tuple[tuple[str, ...], str]:
@@ -147,21 +141,23 @@ def fit_answer(
     sources: Sequence[tuple[str, ...]],
     *,
     seed: int,
+    steps: bool = True,
 ) -> Answer:
     """Choose what answers and calibrate it, all on validation.
 
     Each candidate is a logistic regression, compared by the log loss on rows its fit did not see (5 folds,
     repeated 4 times, stratified). The best of the simplest candidates answers, unless a richer one's mean
-    gain per row exceeds one standard error of the paired difference. The coefficients are then fitted on
-    all rows; the threshold is the one with the best F1 of the cross-fitted probabilities. With fewer than
-    10 pairs of a class nothing can be compared: the first of the simplest candidates answers, and its
-    threshold is fitted on the very probabilities its coefficients gave.
+    gain per row exceeds one standard error of the paired difference. Steps over its log-odds calibrate it if
+    they gain as much. Both are then fitted on all rows; the threshold is the one with the best F1 of the
+    cross-fitted probabilities. With fewer than 10 pairs of a class nothing can be compared: the first of the
+    simplest candidates answers, and its threshold is fitted on the very probabilities its coefficients gave.
 
     Args:
         signals: (n,) numbers by source.
         label: (n,) 0 or 1, both present.
         sources: The candidates, such as ``("decoder",)`` and ``("decoder", "encoder")``.
         seed: Of the folds.
+        steps: Whether isotonic steps may calibrate; else the logistic model alone does.
 
     Raises:
         FlipkdError: If a source is missing, a number is not finite, or the labels are of one class.
@@ -173,27 +169,65 @@ def fit_answer(
     matches = int(labels.sum())
     behind = f"{n} validation pairs, {matches} of them matches"
 
+    stepped = False
     if min(matches, n - matches) < FEWEST:
         chosen = min(candidates, key=len)
         reason = (
             f"{_name(chosen)}: the simplest, since {behind}, are too few to compare answers (at least "
             f"{FEWEST} of each class); threshold fitted on the same rows as the coefficients"
         )
-        weights, bias = fit_logistic(features[chosen], labels)
-        fitted = Answer(chosen, tuple(weights.tolist()), bias, 0.5, reason)
-        probability = fitted.probability(signals)
     else:
-        crossed = {candidate: _cross_fit(features[candidate], labels, seed) for candidate in candidates}
-        chosen, why = _choose({candidate: loss for candidate, (loss, _) in crossed.items()})
+        losses = {candidate: cross_fit(features[candidate], labels, seed)[0] for candidate in candidates}
+        chosen, why = _choose(losses)
         reason = f"{_name(chosen)}: {why}; {behind}; threshold fitted on the cross-fitted probabilities"
-        weights, bias = fit_logistic(features[chosen], labels)
-        probability = crossed[chosen][1]
+        if steps:
+            stepped, why = _choose_steps(features[chosen], labels, losses[chosen], seed)
+            reason += f"; {why}"
 
+    weights, bias = fit_logistic(features[chosen], labels)
     against = [source for source, weight in zip(chosen, weights, strict=True) if weight < 0]
     if against:
         warn(f"In the answer the {_name([SIGNALS[source] for source in against])} count against a match.")
         reason += f"; negative weight on {_name(against)}"
-    return Answer(chosen, tuple(weights.tolist()), bias, best_threshold(probability, labels), reason)
+    curve = fit_steps(features[chosen] @ weights + bias, labels) if stepped else None
+    answer = Answer(chosen, tuple(weights.tolist()), bias, 0.5, reason, curve, matches / n)
+    return replace(answer, threshold=best_threshold(cross_fitted(answer, signals, labels, seed=seed), labels))
+
+
+def _choose_steps(features: Array, label: NDArray[np.int64], logistic: Array, seed: int) -> tuple[bool, str]:
+    """Whether steps calibrate better than the logistic model, whose losses by row are given, and the reason."""
+    fewest = int(min(label.sum(), len(label) - label.sum()))
+    if fewest < FEWEST_FOR_STEPS:
+        return False, f"logistic calibration, since {fewest} pairs of a class are too few for isotonic steps"
+    gain = logistic - cross_fit(features, label, seed, steps=True)[0]
+    error = gain.std(ddof=1) / np.sqrt(len(gain))
+    won = bool(gain.mean() > error)
+    return won, (
+        f"{'isotonic' if won else 'logistic'} calibration, since isotonic steps {'beat' if won else 'do not beat'} the "
+        f"logistic model by more than a standard error ({gain.mean():+.4f} against {error:.4f})"
+    )
+
+
+def cross_fitted(answer: Answer, signals: Mapping[str, ArrayLike], label: ArrayLike, *, seed: int) -> Array:
+    """What an answer of these sources and this calibrator says of rows that its fit did not see.
+
+    Args:
+        answer: As `fit_answer` chose it on these rows.
+        signals: (n,) numbers by source.
+        label: (n,) 0 or 1, both present.
+        seed: Of the folds.
+
+    Returns:
+        (n,) float64 probabilities; with fewer than 10 pairs of a class the answer's own, which saw them.
+
+    Raises:
+        FlipkdError: If a source is missing, a number is not finite, or the labels are of one class.
+    """
+    features = _columns(signals, answer.sources)
+    labels = both_classes(label, len(features))
+    if min(labels.sum(), len(labels) - labels.sum()) < FEWEST:
+        return answer.probability(signals)
+    return cross_fit(features, labels, seed, steps=answer.steps is not None)[1]
 
 
 def choose_order(log_odds: ArrayLike, swapped: ArrayLike, label: ArrayLike, *, seed: int) -> tuple[bool, str]:
@@ -213,7 +247,7 @@ def choose_order(log_odds: ArrayLike, swapped: ArrayLike, label: ArrayLike, *, s
     if min(labels.sum(), len(labels) - labels.sum()) < FEWEST:
         return False, f"fewer than {FEWEST} validation pairs of a class are too few to tell"
     averaged = (given + finite(swapped, SIGNALS["decoder"])) / 2
-    losses = [_cross_fit(column[:, None], labels, seed)[0] for column in (given, averaged)]
+    losses = [cross_fit(column[:, None], labels, seed)[0] for column in (given, averaged)]
     gain = losses[0] - losses[1]
     error = gain.std(ddof=1) / np.sqrt(len(gain))
     figures = f"averaging gains {gain.mean():+.4f} in log loss, standard error {error:.4f}, {len(gain)} pairs"

@@ -1,29 +1,30 @@
-"""Whether a probability means what it says."""
+"""How far probabilities are from what is seen: calibration error, Brier score, log loss (docs/method.md section 6)."""
 
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flipkd.errors import FlipkdError
 from flipkd.evaluation.checks import both_classes, finite
 
+Array = NDArray[np.float64]
+
 BINS = 10
-"""Of the calibration error: each holds as many pairs as the others, so each rests on as much."""
-SMALLEST = 1e-15
-"""Probabilities count as at least this far from 0 and 1 in the log loss, which would be infinite there."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far probabilities are from what happened."""
+    """How well probabilities fit the labels of the same n pairs."""
 
-    calibration_error: float
-    """Mean over `BINS` bins of equally many pairs of the gap between the mean probability and the share of matches."""
+    ece: float
+    """Expected calibration error: the mean gap between predicted and seen share of matches over 10 bins of equally
+    many pairs, weighed by their pairs."""
+    ece_by_chance: float
+    """What these very probabilities would show on so many pairs if they were perfect: noise is never 0."""
     brier: float
-    """Mean squared distance to the label."""
+    """Mean squared difference of probability and label."""
     log_loss: float
-    """Mean negative natural logarithm of the probability given to what is true."""
+    """Mean of -log of the probability given to what is true, in nats."""
     n: int
     """Number of pairs."""
 
@@ -32,71 +33,94 @@ class Calibration:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Bins:
-    """Pairs in the order of their probability, cut into bins of equally many.
+def mass_bins(probability: ArrayLike, bins: int = BINS) -> NDArray[np.int64]:
+    """The bin of each value when bins hold equally many values, as far as equal ones go together.
 
-    Attributes:
-        said: (bins,) float64, the mean probability.
-        seen: (bins,) float64, the share of matches.
-        sizes: (bins,) int64.
+    Args:
+        probability: (n,) numbers.
+        bins: How many, at most.
+
+    Returns:
+        (n,) int64 from 0, rising with the value, none left out; the order of the rows changes nothing.
     """
+    from scipy.stats import rankdata
 
-    said: NDArray[np.float64]
-    seen: NDArray[np.float64]
-    sizes: NDArray[np.int64]
-
-    @property
-    def error(self) -> float:
-        """The mean gap between said and seen, by the pairs behind it."""
-        return float((np.abs(self.said - self.seen) * self.sizes).sum() / self.sizes.sum())
+    values = np.asarray(probability)
+    place = np.floor((rankdata(values) - 0.5) / len(values) * min(bins, len(values)))
+    return np.asarray(np.unique(place, return_inverse=True)[1], dtype=np.int64)
 
 
-def bin_pairs(probability: ArrayLike, label: ArrayLike, bins: int = BINS) -> Bins:
-    """Cut pairs into bins of equally many.
-
-    Equal probabilities on both sides of a cut go by their order in the file.
+def reliability_points(probability: ArrayLike, label: ArrayLike, bins: int = BINS) -> tuple[Array, Array, Array]:
+    """What was said against what was seen, by bins of `mass_bins`.
 
     Args:
         probability: (n,) in [0, 1].
         label: (n,) 0 or 1, both present.
-        bins: How many, at most one a pair.
+        bins: How many, at most.
+
+    Returns:
+        Mean probability, share of matches, and number of pairs of each bin; float64.
 
     Raises:
-        FlipkdError: If a probability is none, or the labels are of one class.
+        FlipkdError: If a value is not finite, or the labels are of one class.
     """
-    values, labels = _checked(probability, label)
-    parts = np.array_split(np.argsort(values, kind="stable"), min(bins, len(values)))
-    return Bins(
-        said=np.array([values[part].mean() for part in parts]),
-        seen=np.array([labels[part].mean() for part in parts]),
-        sizes=np.array([len(part) for part in parts]),
-    )
+    values = finite(probability, "probabilities")
+    labels = both_classes(label, len(values))
+    where = mass_bins(values, bins)
+    pairs = np.bincount(where).astype(np.float64)
+    return np.bincount(where, weights=values) / pairs, np.bincount(where, weights=labels) / pairs, pairs
 
 
-def calibration(probability: ArrayLike, label: ArrayLike) -> Calibration:
-    """Measure probabilities against labels.
+def measure_calibration(logit: ArrayLike, label: ArrayLike) -> Calibration:
+    """Measure calibrated log-odds against labels.
+
+    Log-odds rather than probabilities, since a sure and wrong decoder's probability is 0 in floating point long before
+    its log loss is infinite.
 
     Args:
-        probability: (n,) in [0, 1].
+        logit: (n,) log-odds of a match.
         label: (n,) 0 or 1, both present.
 
     Raises:
-        FlipkdError: If a probability is none, or the labels are of one class.
+        FlipkdError: If a value is not finite, or the labels are of one class.
     """
-    values, labels = _checked(probability, label)
-    bounded = np.clip(values, SMALLEST, 1 - SMALLEST)
+    from scipy.special import expit
+
+    values = finite(logit, "log-odds")
+    labels = both_classes(label, len(values))
+    probability = expit(values)
+    said, seen, pairs = reliability_points(probability, labels)
+    spread = np.bincount(mass_bins(probability), weights=probability * (1 - probability)) / pairs
+    # A bin's share of matches is about normal around the truth, and E |normal| = sd sqrt(2 / pi).
+    chance = np.sqrt(2 / np.pi * spread / pairs)
     return Calibration(
-        calibration_error=bin_pairs(values, labels).error,
-        brier=float(((values - labels) ** 2).mean()),
-        log_loss=float(-np.log(np.where(labels == 1, bounded, 1 - bounded)).mean()),
+        ece=float(np.abs(said - seen) @ pairs / len(values)),
+        ece_by_chance=float(chance @ pairs / len(values)),
+        brier=float(np.mean((probability - labels) ** 2)),
+        log_loss=float(np.logaddexp(0, np.where(labels == 1, -values, values)).mean()),
         n=len(values),
     )
 
 
-def _checked(probability: ArrayLike, label: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    values = finite(probability, "probabilities")
-    if ((values < 0) | (values > 1)).any():
-        row = int(np.flatnonzero((values < 0) | (values > 1))[0])
-        raise FlipkdError(f"Row {row} holds {values[row]:g}, which is no probability: it must be in [0, 1].")
-    return values, both_classes(label, len(values))
+def log_odds_of(probability: ArrayLike) -> Array:
+    """(n,) log-odds of probabilities; 0 and 1 count as the nearest numbers to them."""
+    values = np.clip(np.asarray(probability, dtype=np.float64), np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
+    return np.asarray(np.log(values) - np.log1p(-values))
+
+
+def in_words(before: Calibration | None, after: Calibration) -> str:
+    """One line: what calibration changed.
+
+    Args:
+        before: Of the decoder's own probability; None where it was not asked.
+        after: Of the answer's.
+    """
+
+    def change(name: str) -> str:
+        old = "" if before is None else f"{getattr(before, name):.4f} -> "
+        return f"{old}{getattr(after, name):.4f}"
+
+    return (
+        f"calibration error {change('ece')} (by chance alone {after.ece_by_chance:.4f}), Brier {change('brier')}, "
+        f"log loss {change('log_loss')}, {after.n} pairs"
+    )

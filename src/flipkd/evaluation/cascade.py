@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flipkd.evaluation.answer import FEWEST, SIGNALS, Answer, fit_logistic
+from flipkd.evaluation.answer import FEWEST, SIGNALS, Answer
+from flipkd.evaluation.calibrators import fit_logistic, prior_shift
 from flipkd.evaluation.checks import both_classes, finite
 from flipkd.evaluation.metrics import measure
 
@@ -166,7 +167,10 @@ def fit_band(
             f"and {FEWEST} of each class)"
         )
     full = answer.probability(signals) >= answer.threshold
-    encoder = _calibrate(answer, similarity, labels)
+    # The answer may reckon with another match rate than these pairs have; then the encoder has to, too.
+    rate = answer.match_rate
+    move = 0.0 if rate is None else prior_shift(matches / n, rate)
+    encoder = _calibrate(answer, similarity, labels, move)
     if encoder.weights[0] <= 0:
         return None, f"on {n} validation pairs the encoder's similarity does not grow with the match"
 
@@ -178,7 +182,7 @@ def fit_band(
     limit = f"at most {may} of {n} validation decisions ({allowed:.1%}) may change"
     if not skipped:
         return None, f"no pair can skip the decoder where {limit}"
-    held_out = _held_out(answer, similarity, labels, full, allowed, seed)
+    held_out = _held_out(answer, similarity, labels, full, allowed, seed, move)
     reason = (
         f"similarities below {low:.4f} and from {high:.4f} on skip the decoder, {skipped / n:.1%} of {n} validation "
         f"pairs; {limit}, {changed} did; fitted on one half and measured on the other {held_out:.2%} change"
@@ -193,9 +197,10 @@ def _decisions(share: float, n: int) -> int:
     return int(share * n + 1e-9)
 
 
-def _calibrate(answer: Answer, similarity: Array, label: NDArray[np.int64]) -> Answer:
+def _calibrate(answer: Answer, similarity: Array, label: NDArray[np.int64], move: float) -> Answer:
     weights, bias = fit_logistic(similarity[:, None], label)
-    return Answer(("encoder",), (float(weights[0]),), bias, answer.threshold, "for the pairs that skip the decoder")
+    why = "for the pairs that skip the decoder"
+    return Answer(("encoder",), (float(weights[0]),), bias + move, answer.threshold, why, match_rate=answer.match_rate)
 
 
 def _changes(encoder: Answer, similarity: Array, full: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -204,14 +209,20 @@ def _changes(encoder: Answer, similarity: Array, full: NDArray[np.bool_]) -> NDA
 
 
 def _held_out(
-    answer: Answer, similarity: Array, label: NDArray[np.int64], full: NDArray[np.bool_], allowed: float, seed: int
+    answer: Answer,
+    similarity: Array,
+    label: NDArray[np.int64],
+    full: NDArray[np.bool_],
+    allowed: float,
+    seed: int,
+    move: float,
 ) -> float:
     """Share of decisions that a band fitted on one half changes on the other; the halves have like classes."""
     mixed = np.random.default_rng(seed).permutation(len(label))
     mixed = mixed[np.argsort(label[mixed], kind="stable")]
     shares = []
     for fitted, held in ((mixed[::2], mixed[1::2]), (mixed[1::2], mixed[::2])):
-        encoder = _calibrate(answer, similarity[fitted], label[fitted])
+        encoder = _calibrate(answer, similarity[fitted], label[fitted], move)
         if encoder.weights[0] <= 0:
             # On this half there would be no band, and so no change.
             shares.append(0.0)

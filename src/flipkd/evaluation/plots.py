@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flipkd.evaluation.calibration import BINS, bin_pairs
+from flipkd.evaluation.calibration import BINS, reliability_points
 from flipkd.evaluation.cascade import Point
 from flipkd.evaluation.checks import both_classes, finite
 from flipkd.evaluation.drawing import COLOURS, canvas, save, style
@@ -80,45 +80,45 @@ def roc(path: Path, label: ArrayLike, values: Mapping[str, ArrayLike]) -> "Figur
 
 
 def reliability(path: Path, label: ArrayLike, probabilities: Mapping[str, ArrayLike], bins: int = BINS) -> "Figure":
-    """Share of true matches over the predicted probability, one line per answer, and how many pairs lie where.
+    """Share of true matches over the predicted probability, and how many pairs stand behind each point, side by side.
 
     Bins hold equally many pairs, so each point is about as sure as the next; the bars are one standard
-    error. The legend gives the mean gap to the diagonal over the bins (expected calibration error).
+    error. The titles give the mean gap to the diagonal over the bins (expected calibration error).
 
     Args:
         path: The PNG file.
         label: (n,) 0 or 1, both present.
-        probabilities: (n,) in [0, 1] by answer, such as before and after calibration; the pairs of the last are counted
-            below.
+        probabilities: (n,) in [0, 1] by name, such as before and after calibration; a column each.
         bins: How many points, at most one per pair.
 
     Raises:
-        FlipkdError: If a value is no probability, the labels are of one class, or matplotlib is missing.
+        FlipkdError: If a value is not finite, the labels are of one class, or matplotlib is missing.
     """
-    figure, (axes, below) = canvas(rows=2, high=3.2)
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, label="perfectly calibrated")
+    figure, panels = canvas(columns=len(probabilities), rows=2, high=3.2)
     for position, (name, probability) in enumerate(probabilities.items()):
-        found = bin_pairs(probability, label, bins)
+        axes, below = panels[position], panels[position + len(probabilities)]
+        said, seen, pairs = reliability_points(probability, label, bins)
+        gap = float(np.abs(said - seen) @ pairs / pairs.sum())
+        axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, label="perfectly calibrated")
         axes.errorbar(
-            found.said,
-            found.seen,
-            yerr=np.sqrt(found.seen * (1 - found.seen) / found.sizes),
-            marker="ox^s"[position % 4],
+            said,
+            seen,
+            yerr=np.sqrt(seen * (1 - seen) / pairs),
+            color=MATCH,
+            marker="o",
             capsize=2,
-            label=f"{name} ({found.error:.3f})",
-            **style(position),
+            label=f"{pairs.sum():.0f} pairs",
         )
-    axes.set(
-        title=f"Reliability, {len(np.asarray(label))} pairs (in brackets: calibration error)",
-        xlabel="predicted probability of a match",
-        ylabel="share of true matches",
-        xlim=(0, 1),
-        ylim=(-0.02, 1.02),
-    )
-    axes.legend(loc="upper left", fontsize="small")
-    last, values = list(probabilities.items())[-1]
-    below.hist(np.asarray(values, dtype=np.float64), bins=20, range=(0, 1), color=MATCH)
-    below.set(xlabel=f"predicted probability of a match: {last}", ylabel="pairs", xlim=(0, 1))
+        axes.set(
+            title=f"{name}: calibration error {gap:.3f}",
+            xlabel="predicted probability of a match",
+            ylabel="share of true matches",
+            xlim=(0, 1),
+            ylim=(-0.02, 1.02),
+        )
+        axes.legend(loc="upper left", fontsize="small")
+        below.hist(np.asarray(probability), bins=20, range=(0, 1), color=MATCH)
+        below.set(xlabel="predicted probability of a match", ylabel="pairs", xlim=(0, 1))
     return save(figure, path)
 
 

@@ -13,12 +13,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from flipkd.distill.config import DistillConfig
 from flipkd.errors import FlipkdError
 
 T = TypeVar("T")
 
 CELLS = "cells.jsonl"
 PREDICTIONS = "predictions"
+LATER: dict[str, Any] = {"threshold_policy": "f1"}
+"""Settings that are younger than the first cells, at the values that leave a cell what it was."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,12 @@ def read_lines(file: Path, kind: type[T]) -> Iterator[T]:
             yield kind(**json.loads(line))
         except (ValueError, TypeError) as error:
             raise FlipkdError(f"{file}, line {number}, is no cell: {error}. Delete that line.") from error
+
+
+def settings_behind(config: DistillConfig) -> dict[str, Any]:
+    """What names the settings of a run: all of them, but for those of `LATER` that change nothing."""
+    made = asdict(config)
+    return {name: value for name, value in made.items() if name not in LATER or value != LATER[name]}
 
 
 def digest_of(settings: Any) -> str:

@@ -13,7 +13,7 @@ from flipkd.device import choose_device
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
 from flipkd.evaluation.metrics import measure
-from flipkd.experiments.cells import Cell, commit, digest_of, read_cells, versions, write_cell
+from flipkd.experiments.cells import Cell, commit, digest_of, read_cells, settings_behind, versions, write_cell
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.methods import PAPER, Outcome, SetRun
 from flipkd.experiments.sets import PAIR_SETS, PairSet, Sample, draw, groups
@@ -101,7 +101,7 @@ def settings_of(pair_set: PairSet) -> dict[str, Any]:
 
 def settings_digest(pair_set: PairSet) -> str:
     """Names all settings behind the cells of a set."""
-    made = asdict(DistillConfig(**settings_of(pair_set)))
+    made = settings_behind(DistillConfig(**settings_of(pair_set)))
     return digest_of([made, PAPER, asdict(CharacterConfig()), pair_set.rows])
 
 

@@ -304,8 +304,8 @@ class SetRun:
             signals["encoder"] = (read["validation_similarity"], read["test_similarity"])
         if "teacher" in needed:
             signals["teacher"] = self._teacher_signals
-        answer = fit_answer(
-            {source: values[0] for source, values in signals.items()}, self._labels, sources, seed=self.config.seed
-        )
+        validation = {source: values[0] for source, values in signals.items()}
+        # The logistic model alone: cells that were measured before there were isotonic steps stay comparable.
+        answer = fit_answer(validation, self._labels, sources, seed=self.config.seed, steps=False)
         value = answer.probability({source: values[1] for source, values in signals.items()})
         return Outcome(value, answer.threshold, self._seconds(*pieces), True, " + ".join(answer.sources))

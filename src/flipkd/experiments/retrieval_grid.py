@@ -1,7 +1,6 @@
 """The retrieval sets of `flipkd reproduce`: each student is trained by `flipkd distill`, then ranks."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from flipkd.data.table import PairTable
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.run import distill
 from flipkd.experiments.bm25 import bm25, training_pairs
-from flipkd.experiments.cells import commit, digest_of
+from flipkd.experiments.cells import commit, digest_of, settings_behind
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.retrieval import rank_collection
 from flipkd.experiments.retrieval_cells import RetrievalCell, read_retrieval, write_retrieval
@@ -83,7 +82,7 @@ def settings_of(retrieval_set: RetrievalSet) -> dict[str, Any]:
 
 def _digest(retrieval_set: RetrievalSet) -> str:
     """Names all settings behind the cells of a set."""
-    made = asdict(DistillConfig(**settings_of(retrieval_set)))
+    made = settings_behind(DistillConfig(**settings_of(retrieval_set)))
     return digest_of([made, retrieval_set.file, retrieval_set.fields, TRAIN, VALIDATION, QUERIES])
 
 

@@ -32,7 +32,7 @@ class ArtefactSpec(BaseModel):
     """All that is needed to use an adapter, and where it comes from.
 
     Attributes:
-        schema_version: Of this file.
+        schema_version: Of this file. Version 1, which has no decision, is read as well.
         base_model: The student's base: hub id, folder or packaged alias, as the run was given it.
         base_fingerprint: A hash of the base's weights.
         template: The prompt as ids, see `flipkd.student.template.Template`.
@@ -50,10 +50,12 @@ class ArtefactSpec(BaseModel):
         seed: Of the run.
         cascade: Where the encoder alone may answer, see `flipkd.evaluation.cascade.Band`; none where the answer has
             no decoder, no band could be fitted, or the run is older than the cascade.
+        decision: What the threshold was chosen for and what it achieves, see `flipkd.evaluation.decisions.Decision`;
+            none in version 1, whose threshold has the best F1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     base_model: str
     base_fingerprint: str
     template: dict[str, Any]
@@ -70,6 +72,7 @@ class ArtefactSpec(BaseModel):
     versions: dict[str, str]
     seed: int
     cascade: dict[str, Any] | None = None
+    decision: dict[str, Any] | None = None
 
     def write(self, folder: Path) -> None:
         """Write `flipkd.json`."""

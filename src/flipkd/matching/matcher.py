@@ -11,9 +11,11 @@ from flipkd.console import announce
 from flipkd.errors import FlipkdError
 from flipkd.evaluation.answer import Answer
 from flipkd.evaluation.cascade import Band
+from flipkd.evaluation.decisions import Decision
 from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, vector_fingerprint
 from flipkd.matching.ranking import Entries
 from flipkd.matching.results import MatchArrays, MatchResult, Ranked
+from flipkd.matching.validation import read_deciding
 from flipkd.matching.vectors import VectorCache
 from flipkd.student.inference import EncodedPairs, Reader
 from flipkd.student.model import Student
@@ -39,6 +41,8 @@ class Matcher:
         self.fingerprint = fingerprint
         self.answer = Answer.from_dict(spec.answer)
         self.band = None if spec.cascade is None else Band.from_dict(spec.cascade)
+        self.decision = None if spec.decision is None else Decision.from_dict(spec.decision)
+        self.bands = self.decision if self.decision is not None and self.decision.bands else None
 
     @classmethod
     def from_pretrained(
@@ -49,6 +53,8 @@ class Matcher:
         cache_dir: str | Path = "~/.cache/flipkd",
         int8: bool = False,
         base: tuple[Any, Any] | None = None,
+        policy: str | None = None,
+        prior: float | None = None,
     ) -> "Matcher":
         """Load the artefact of a finished run.
 
@@ -59,10 +65,15 @@ class Matcher:
             int8: Round the student's weights to int8, on a CPU: about twice as fast, and answers move a little.
             base: The base model and its tokenizer, where they are loaded already. They are left as they are, so that
                 several artefacts share them: the layers below the adapter always, those with it where it is not merged.
+            policy: Another threshold policy than the artefact's, such as ``precision=0.95`` or ``bands=0.95:0.99``, see
+                `flipkd.evaluation.policies.Policy`. It is kept on the artefact's validation pairs.
+            prior: The share of matches where the artefact is used, if it is another than validation's: probabilities
+                are re-weighted, and the policy is kept at that share (`flipkd.matching.validation.decide_again`).
 
         Raises:
             FlipkdError: If the folder is no artefact, its base model is another one now, its template no longer
-                fits the tokenizer, the adapter loaded nothing, or int8 is asked for elsewhere than on a CPU.
+                fits the tokenizer, the adapter loaded nothing, int8 is asked for elsewhere than on a CPU, or the policy
+                or prior can't be had.
         """
         from flipkd.device import choose_device
         from flipkd.student.adapter import load_adapter
@@ -72,7 +83,7 @@ class Matcher:
         from flipkd.student.trunk import model_fingerprint
 
         folder, cache = Path(folder), Path(cache_dir).expanduser()
-        spec = ArtefactSpec.read(folder)
+        spec = read_deciding(folder, policy=policy, prior=prior)
         chosen = choose_device(device)
         model, tokenizer = base or load_student(spec.base_model, device=chosen, cache_dir=cache)
         if model_fingerprint(model) != spec.base_fingerprint:
@@ -128,9 +139,7 @@ class Matcher:
         if not pairs:
             return []
         text_a, text_b = [a for a, _ in pairs], [b for _, b in pairs]
-        found = self.match_arrays(text_a, text_b, batch_tokens=batch_tokens, cascade=cascade)
-        columns: Any = zip(found.probability, found.similarity, found.logit, found.match, strict=True)
-        return [MatchResult(float(p), float(s), float(z), bool(m)) for p, s, z, m in columns]
+        return self.match_arrays(text_a, text_b, batch_tokens=batch_tokens, cascade=cascade).results()
 
     def match_arrays(
         self,
@@ -229,9 +238,7 @@ class Matcher:
             found = self.match_arrays([query] * len(candidates), candidates, batch_tokens=batch_tokens)
         else:
             return []
-        order = np.argsort(-found.probability, kind="stable")[:top].tolist()
-        columns = (found.probability, found.similarity, found.logit, found.match)
-        return [Ranked(i, *(column[i].item() for column in columns)) for i in order]
+        return found.best(top)
 
     def _against(self, query: str, entries: Entries, batch_tokens: int) -> MatchArrays:
         reader = Reader(self.student, batch_tokens=batch_tokens)
@@ -283,7 +290,9 @@ class Matcher:
         return self.answer.probability(columns)
 
     def _arrays(self, probability: np.ndarray, similarity: np.ndarray, logit: np.ndarray) -> MatchArrays:
-        return MatchArrays(probability, similarity, logit, probability >= self.answer.threshold)
+        threshold = self.answer.threshold
+        named = None if self.bands is None else self.bands.name(probability, threshold)
+        return MatchArrays(probability, similarity, logit, probability >= threshold, named)
 
     def encode(self, texts: Sequence[str], *, batch_tokens: int = 1024) -> np.ndarray:
         """Vectors for retrieval: their inner products are the similarities.

@@ -14,35 +14,15 @@ class MatchResult:
         similarity: Cosine of the two texts' vectors, in [-1, 1]; NaN where the encoder was not asked.
         logit: The decoder's log-odds of match against no match, before calibration; NaN where the decoder was not
             asked.
-        match: Whether the probability reaches the stored threshold.
+        match: Whether the probability reaches the threshold.
+        decision: `accept`, `review` or `reject` where the threshold policy has bands, else None.
     """
 
     probability: float
     similarity: float
     logit: float
     match: bool
-
-
-@dataclass(frozen=True)
-class MatchArrays:
-    """The answers for n pairs, in the order they were asked.
-
-    Attributes:
-        probability: (n,) float64.
-        similarity: (n,) float64, NaN where the encoder was not asked.
-        logit: (n,) float64, NaN where the decoder was not asked.
-        match: (n,) bool.
-    """
-
-    probability: np.ndarray
-    similarity: np.ndarray
-    logit: np.ndarray
-    match: np.ndarray
-
-    @property
-    def skipped(self) -> int:
-        """How many pairs the decoder was not asked for."""
-        return int(np.isnan(self.logit).sum())
+    decision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +34,8 @@ class Ranked:
         probability: Calibrated probability that it matches the query.
         similarity: Cosine of its vector and the query's, in [-1, 1]; NaN where the encoder was not asked.
         logit: The decoder's log-odds; NaN where the decoder was not asked.
-        match: Whether the probability reaches the stored threshold.
+        match: Whether the probability reaches the threshold.
+        decision: `accept`, `review` or `reject` where the threshold policy has bands, else None.
     """
 
     index: int
@@ -62,3 +43,49 @@ class Ranked:
     similarity: float
     logit: float
     match: bool
+    decision: str | None = None
+
+
+@dataclass(frozen=True)
+class MatchArrays:
+    """The answers for n pairs, in the order they were asked.
+
+    Attributes:
+        probability: (n,) float64.
+        similarity: (n,) float64, NaN where the encoder was not asked.
+        logit: (n,) float64, NaN where the decoder was not asked.
+        match: (n,) bool.
+        decision: (n,) str, `accept`, `review` or `reject`, where the threshold policy has bands, else None.
+    """
+
+    probability: np.ndarray
+    similarity: np.ndarray
+    logit: np.ndarray
+    match: np.ndarray
+    decision: np.ndarray | None = None
+
+    @property
+    def decisions(self) -> list[str | None]:
+        """The decisions one by one, None for each where there are no bands."""
+        return [None] * len(self.match) if self.decision is None else self.decision.tolist()
+
+    def results(self) -> list[MatchResult]:
+        """The answers one by one."""
+        columns = (self.probability, self.similarity, self.logit, self.match)
+        rows = zip(*(column.tolist() for column in columns), self.decisions, strict=True)
+        return [MatchResult(*row) for row in rows]
+
+    def best(self, top: int | None) -> list[Ranked]:
+        """The answers by falling probability; equal ones stay in order.
+
+        Args:
+            top: How many; by default all.
+        """
+        order = np.argsort(-self.probability, kind="stable")[:top].tolist()
+        found = self.results()
+        return [Ranked(i, **vars(found[i])) for i in order]
+
+    @property
+    def skipped(self) -> int:
+        """How many pairs the decoder was not asked for."""
+        return int(np.isnan(self.logit).sum())

@@ -49,7 +49,8 @@ def answer(records: Records) -> list[Table]:
     band = ["low", "high", "skipped", "changed", "changed_held_out", "rows"]
     cascade = [(name.replace("_", " "), ["cascade", name], ".4g") for name in band]
     further = [
-        _all(records, "How it decides", SPEC_FILE, "decision"),
+        _all(records, "How it decides, and what that achieves on validation", SPEC_FILE, "decision"),
+        _all(records, "What the decisions achieve on the measured pairs", METRICS_FILE, "decision", "measured"),
         facts(records, "Cascade: the band in which the decoder is asked", SPEC_FILE, cascade),
         facts(records, "Cascade: how it came about", METRICS_FILE, [("reason", ["cascade", "reason"], "")]),
     ]
@@ -67,6 +68,7 @@ def _answering(records: Records) -> list[tuple[str, list[str], str]]:
         *((f"weight of the {source}", ["answer", "weights", str(place)], ".4g") for place, source in weighed),
         ("bias", ["answer", "bias"], ".4g"),
         ("threshold on the probability", ["answer", "threshold"], ".4f"),
+        ("share of matches it reckons with", ["answer", "match_rate"], ".4g"),
         ("why this answer", ["answer", "reason"], ""),
         ("both orders averaged", ["symmetric"], ""),
         ("order of the texts matters", ["directed"], ""),
@@ -84,7 +86,7 @@ def essentials(records: Records) -> Table:
         ("teacher", ["teacher", "name"], ""),
         ("the answer uses", ["answer", "sources"], ""),
         ("threshold on the probability", ["answer", "threshold"], ".4f"),
-        ("what it was chosen for", ["decision", "policy"], ""),
+        ("what it was chosen for", ["decision", "reason"], ""),
         ("why this answer", ["answer", "reason"], ""),
         ("seed", ["seed"], ""),
         ("flipkd", ["versions", "flipkd"], ""),
@@ -269,11 +271,12 @@ def limits(records: Records) -> list[str]:
         "stands under the data. The fewer they are, the less sure is the threshold.",
         "It is one run with one seed: another seed gives somewhat other figures.",
         "A probability is calibrated for the share of matches among the validation pairs; where matches are rarer or "
-        "more frequent, it is off.",
+        "more frequent, it is off, unless flipkd match is told so (--prior).",
     ]
 
 
-def _all(records: Records, caption: str, file: str, name: str) -> Table:
+def _all(records: Records, caption: str, file: str, *path: str) -> Table:
     """Every value under one key."""
-    paths = leaves(records.mapping(file, name), (name,))
-    return facts(records, caption, file, [(" ".join(path[1:]).replace("_", " "), path, ".4g") for path in paths])
+    paths = leaves(records.mapping(file, *path), path)
+    entries = [(" ".join(leaf[len(path) :]).replace("_", " "), leaf, ".4g") for leaf in paths]
+    return facts(records, caption, file, entries)

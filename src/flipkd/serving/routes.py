@@ -98,4 +98,7 @@ def _vector(vector: Any, packed: bool) -> list[float] | str:
 
 def _match(index: int, found: MatchResult) -> Match:
     similarity, logit = (None if math.isnan(value) else value for value in (found.similarity, found.logit))
-    return Match(index=index, probability=found.probability, similarity=similarity, logit=logit, match=found.match)
+    return Match(
+        index=index, probability=found.probability, similarity=similarity, logit=logit, match=found.match,
+        decision=found.decision,
+    )  # fmt: skip

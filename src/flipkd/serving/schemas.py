@@ -230,6 +230,7 @@ class Match(BaseModel):
     similarity: float | None
     logit: float | None
     match: bool
+    decision: str | None
 
 
 class MatchAnswer(Answer):
