@@ -163,9 +163,15 @@ def test_the_surest_mistakes_of_either_kind_come_first(artefact):
     assert told
 
 
-def test_a_later_versions_decision_is_shown_with_its_keys(copy, edit):
-    decision = {"policy": "precision=0.95", "threshold": 0.625, "validation": {"accepted": {"share": 0.25}}}
-    edit("flipkd.json", lambda found: found.update(decision=decision))
+def test_a_decision_is_shown_with_what_it_achieves(copy, edit):
+    part = {"share": 0.25, "precision": None, "precision_at_least": None, "pairs": 12}
+    measured = {"accepted": part, "rejected": part, "recall": 0.5, "review": 0.125, "match_rate": 0.5, "rows": 48}
+    edit("flipkd.json", lambda found: found.update(decision={"policy": "precision=0.95", "threshold": 0.625}))
+    edit("evaluation/metrics.json", lambda found: found.update(decision={"measured": measured}))
     cells = dict(Page(html_report(copy)).cells)
     assert cells["flipkd.json: decision.policy"] == "precision=0.95"
-    assert cells["flipkd.json: decision.validation.accepted.share"] == "0.25"
+    assert cells["flipkd.json: decision.threshold"] == "0.6250"
+    assert cells["evaluation/metrics.json: decision.measured.accepted.share"] == "0.250"
+    assert cells["evaluation/metrics.json: decision.measured.review"] == "0.125"
+    # None was decided so, so there is no precision to show.
+    assert "evaluation/metrics.json: decision.measured.accepted.precision" not in cells

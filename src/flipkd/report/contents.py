@@ -48,13 +48,30 @@ def answer(records: Records) -> list[Table]:
     """What answers, how it decides, and where the encoder alone may."""
     band = ["low", "high", "skipped", "changed", "changed_held_out", "rows"]
     cascade = [(name.replace("_", " "), ["cascade", name], ".4g") for name in band]
+    decided = [(name, ["decision", name], ".4f") for name in ("policy", "threshold", "reject", "reason")]
     further = [
-        _all(records, "How it decides, and what that achieves on validation", SPEC_FILE, "decision"),
-        _all(records, "What the decisions achieve on the measured pairs", METRICS_FILE, "decision", "measured"),
+        facts(records, "How it decides", SPEC_FILE, decided),
+        *_achieved(records),
         facts(records, "Cascade: the band in which the decoder is asked", SPEC_FILE, cascade),
         facts(records, "Cascade: how it came about", METRICS_FILE, [("reason", ["cascade", "reason"], "")]),
     ]
     return [facts(records, "What answers", SPEC_FILE, _answering(records)), *(table for table in further if table.rows)]
+
+
+def _achieved(records: Records) -> list[Table]:
+    """What the decisions achieve on validation, where they were chosen, and on the measured pairs."""
+    splits = {"validation": "validation", "measured": str(records.value(METRICS_FILE, "measured_on"))}
+    sides = {"accepted": "called a match", "rejected": "called no match"}
+    parts = [
+        (f"{name}, {side}", ("decision", split, key)) for split, name in splits.items() for key, side in sides.items()
+    ]
+    whole = [(name, ("decision", split)) for split, name in splits.items()]
+    of_part = {"share": ".3f", "precision": ".3f", "precision_at_least": ".3f", "pairs": ""}
+    of_whole = {"recall": ".3f", "review": ".3f", "match_rate": ".3f", "rows": ""}
+    return [
+        grid(records, "How precise its decisions are", METRICS_FILE, parts, of_part),
+        grid(records, "What its decisions find, and leave to review", METRICS_FILE, whole, of_whole),
+    ]
 
 
 def _answering(records: Records) -> list[tuple[str, list[str], str]]:
@@ -273,10 +290,3 @@ def limits(records: Records) -> list[str]:
         "A probability is calibrated for the share of matches among the validation pairs; where matches are rarer or "
         "more frequent, it is off, unless flipkd match is told so (--prior).",
     ]
-
-
-def _all(records: Records, caption: str, file: str, *path: str) -> Table:
-    """Every value under one key."""
-    paths = leaves(records.mapping(file, *path), path)
-    entries = [(" ".join(leaf[len(path) :]).replace("_", " "), leaf, ".4g") for leaf in paths]
-    return facts(records, caption, file, entries)
