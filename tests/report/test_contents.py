@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -40,6 +42,12 @@ def test_an_artefact_before_intervals_says_so(copy, edit):
     assert "(ours) less each other method (theirs): not recorded" in words(html_report(copy))
     assert "no interval is recorded, so it may be chance" in model_card(copy)
     assert "No intervals are recorded" in model_card(copy)
+
+
+def test_predictions_of_an_earlier_version_are_not_called_damaged(copy):
+    file = copy / "evaluation" / "predictions.parquet"
+    pq.write_table(pq.read_table(file).drop_columns("match"), file)
+    assert "The surest mistakes of either kind: not recorded" in words(html_report(copy))
 
 
 def test_nothing_but_the_name_of_an_artefact_is_needed(tmp_path):
@@ -147,8 +155,6 @@ def test_the_card_is_short(artefact):
 
 
 def test_the_surest_mistakes_of_either_kind_come_first(artefact):
-    import pyarrow.parquet as pq
-
     table = pq.read_table(artefact / "evaluation" / "predictions.parquet").to_pylist()
     wrong = [row for row in table if row["kind"] in ("fp", "fn")]
     shown = dict(Page(html_report(artefact)).cells)
@@ -161,6 +167,14 @@ def test_the_surest_mistakes_of_either_kind_come_first(artefact):
     lowest = sorted(row["flipped_answer_probability"] for row in wrong if row["kind"] == "fn")[:5]
     assert told == pytest.approx([*highest, *lowest], abs=5e-4)
     assert told
+
+
+def test_a_run_without_mistakes_says_so(copy):
+    file = copy / "evaluation" / "predictions.parquet"
+    table = pq.read_table(file)
+    right = pa.array(label == 1 for label in table["label"].to_pylist())
+    pq.write_table(table.set_column(table.schema.get_field_index("match"), "match", right), file)
+    assert "There are none: every measured pair is decided rightly." in words(html_report(copy))
 
 
 def test_a_decision_is_shown_with_what_it_achieves(copy, edit):

@@ -142,8 +142,8 @@ def write_artefact(
         lambda place: Matcher.from_pretrained(place, device=str(student.device), cache_dir=cache),
     )
     _write_json(folder / CHECK_FILE, {"checks": [check._asdict() for check in checks]})
-    (folder / CARD_FILE).write_text(model_card(folder), encoding="utf-8")
-    (folder / REPORT_FILE).write_text(html_report(folder), encoding="utf-8")
+    (folder / CARD_FILE).write_text(model_card(folder), encoding="utf-8", newline="\n")
+    (folder / REPORT_FILE).write_text(html_report(folder), encoding="utf-8", newline="\n")
 
 
 def _write_records(folder: Path, measured: PairTable, student: Student, findings: Findings) -> None:

@@ -27,14 +27,16 @@ def mistakes(records: Records) -> Table:
     columns = {"text_a": "", "text_b": "", "label": "", probability: ".3f"}
     caption = "The surest mistakes of either kind"
     path = records.folder / PREDICTIONS
+    none = Table(caption, file, tuple(columns), ())
     if not path.is_file():
-        return Table(caption, file, tuple(columns), ())
+        return none
     try:
+        if not {*columns, "match"} <= set(pq.read_schema(path).names):
+            return none
         table = pq.read_table(path, columns=[*columns, "match"])
-        # A label or a probability that is missing would be an object, not a number.
         label, said, match = (table[name].to_numpy() for name in ("label", probability, "match"))
         wrong = worst_mistakes(label, said, match).tolist()
-    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+    except (pa.ArrowException, TypeError, ValueError) as error:
         raise FlipkdError(f"{path} is damaged ({error}). Take the artefact from where it came once more.") from error
     chosen = [(kind, row) for kind in KINDS for row in [row for row in wrong if label[row] == kind][:SHOWN]]
     rows = []
@@ -42,4 +44,6 @@ def mistakes(records: Records) -> Table:
         cells = ((name, table[name][row].as_py(), form) for name, form in columns.items())
         made = tuple(shown(value, file, (str(row), name), form) for name, value, form in cells)
         rows.append(Row(KINDS[kind], made, f"{file}: {row}"))
-    return Table(caption, file, tuple(columns), tuple(rows))
+    return Table(
+        caption, file, tuple(columns), tuple(rows), empty="There are none: every measured pair is decided rightly."
+    )

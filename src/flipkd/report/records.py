@@ -46,13 +46,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Figures that belong together; no rows where the artefact does not hold them."""
+    """Figures that belong together."""
 
     caption: str
     source: str
     """Where its rows come from, or would."""
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    empty: str = ""
+    """What is said without rows; by default that the artefact does not hold them."""
 
 
 class Records:
@@ -132,7 +134,7 @@ class Records:
                 lines = enumerate(text.split("\n"), start=1)
                 return {str(number): json.loads(line) for number, line in lines if line.strip()}
             return json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FlipkdError(
                 f"{path} is damaged ({error}). Take the artefact from where it came once more."
             ) from error
