@@ -123,6 +123,12 @@ def test_at_another_rate_probabilities_are_those_of_resampled_pairs():
         assert label[kept][inside].mean() == pytest.approx(moved[inside].mean(), abs=0.04)
 
 
+@settings(deadline=None)
+@given(SHARE)
+def test_the_same_rate_moves_nothing(rate):
+    assert prior_shift(rate, rate) == 0
+
+
 def test_certainty_stays_certain_at_any_rate():
     assert at_prior([0.0, 1.0], 0.3, 0.01).tolist() == [0.0, 1.0]
 

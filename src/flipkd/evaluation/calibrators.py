@@ -164,7 +164,8 @@ def prior_shift(rate: float, prior: float) -> float:
     for share in (rate, prior):
         if not 0 < share < 1:
             raise FlipkdError(f"The prior is {share:g}; a share of matches must be above 0 and below 1.")
-    return float(np.log(prior) - np.log1p(-prior) - np.log(rate) + np.log1p(-rate))
+    there, here = (np.log(share) - np.log1p(-share) for share in (prior, rate))
+    return float(there - here)
 
 
 def at_prior(probability: ArrayLike, rate: float, prior: float) -> Array:
