@@ -51,6 +51,12 @@ def test_steps_by_hand():
     assert steps([9.0])[0] - steps([7.0])[0] == pytest.approx(2.0)
 
 
+def test_knots_that_almost_touch_stay_finite_and_between_their_levels():
+    steps = Steps((-1.5e-311, 2.2e-311), (-0.7, 0.0))
+    assert -0.7 <= steps([0.0])[0] <= 0
+    assert steps([2.2e-311]) == pytest.approx([0.0])
+
+
 def test_ranks_stay_what_they_were():
     random = np.random.default_rng(0)
     label = random.integers(0, 2, 400)

@@ -117,8 +117,8 @@ class Decision:
             return cls(**{**fields, "validation": Shares(**{**shares, **parts})})
         except (KeyError, TypeError) as error:
             raise FlipkdError(
-                f"The artefact's decision is not what flipkd writes ({error}): it was edited. Take flipkd.json from where "
-                "it was made."
+                f"The artefact's decision is not what flipkd writes ({error}): it was edited. Take flipkd.json from "
+                "where it was made."
             ) from error
 
 
