@@ -2,13 +2,15 @@
 
 import codecs
 import csv
-import gzip
 import io
 import json
 import re
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from flipkd.data.encoding import packed
 from flipkd.data.reader import read_pairs
 from flipkd.errors import FlipkdError
 
@@ -48,8 +50,15 @@ BYTES = [
 
 def drawn(rng):
     """A valid file: its ending, its content, its rows."""
-    ending, encoding = rng.choice(["csv", "tsv", "jsonl"]), str(rng.choice(["utf-8", "utf-8-sig", "utf-16", "gb18030"]))
+    ending, encoding = (
+        rng.choice(["csv", "tsv", "jsonl", "parquet"]),
+        str(rng.choice(["utf-8", "utf-8-sig", "utf-16", "gb18030"])),
+    )
     rows = [[*map(str, rng.choice(TEXTS, 2)), str(rng.integers(2))] for _ in range(rng.integers(1, 6))]
+    if ending == "parquet":
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table(dict(zip(HEADER, map(list, zip(*rows, strict=True)), strict=True))), sink)
+        return "parquet", bytes(sink.getvalue()), rows
     end = str(rng.choice(["\n", "\r\n"]))
     if ending == "csv":
         sink = io.StringIO()
@@ -86,10 +95,9 @@ def damaged(rng, content):
 
 def packed_as(rng, file, content):
     """Written under a name that says how it is packed."""
-    if rng.integers(4) == 0:
-        file = file.with_name(file.name + ".gz")
-        content = gzip.compress(content)
-    file.write_bytes(content)
+    if file.suffix != ".parquet":
+        file = file.with_name(file.name + str(rng.choice(["", "", "", ".gz", ".zst"])))
+    file.write_bytes(packed(str(file), content))
     return file
 
 
@@ -112,14 +120,23 @@ def check(rng, folder):
     Raises:
         AssertionError: If it is read as something else than is in it, or refused without its name and place.
     """
-    ending, content, _ = drawn(rng)
+    ending, content, rows = drawn(rng)
     content = damaged(rng, content)
     file = packed_as(rng, folder / f"pairs.{ending}", content)
     try:
         table = read_pairs(str(file), empty="keep")
     except FlipkdError as error:
         said = str(error)
-        whole = ("is empty", "no pairs in it", "columns", "is named", "column named", "no column", "is no label")
+        whole = (
+            "is empty",
+            "no pairs in it",
+            "columns",
+            "is named",
+            "column named",
+            "no column",
+            "is no label",
+            "no parquet",
+        )
         assert file.name in said, said
         assert re.search(r"\b(line|row)s? \d+", said) or any(words in said for words in whole), said
         return False
@@ -127,5 +144,5 @@ def check(rng, folder):
         file.unlink()
     assert set(table.label.tolist()) <= {0, 1}
     assert table.line == sorted(set(table.line))
-    assert lines_of(content, ending) in (None, len(table)), content
+    assert (len(rows) if ending == "parquet" else lines_of(content, ending)) in (None, len(table)), content
     return True

@@ -125,3 +125,12 @@ def test_what_is_packed_for_a_name_is_unpacked_by_it(tmp_path):
         file.write_bytes(packed(str(file), b"one\ntwo\n"))
         with open_bytes(str(file)) as stream:
             assert stream.read() == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
+def test_json_lines_are_gone_through_twice_however_packed(tmp_path, ending):
+    file = tmp_path / f"pairs.jsonl{ending}"
+    lines = b'{"text_a": "a", "text_b": "b", "label": 1}\n{"by": "me", "text_a": "c", "text_b": "d", "label": 0}\n'
+    file.write_bytes(packed(str(file), lines))
+    table = read_pairs(str(file))
+    assert (table.text_a, table.extra) == (["a", "c"], {"by": ["", "me"]})

@@ -219,3 +219,14 @@ def test_a_failure_while_writing_keeps_the_old_output(plain, monkeypatch):
 def test_not_everything_can_be_taken_out(plain):
     assert "every pair would be taken out" in refused(plain, decide(plain, dict.fromkeys((2, 3, 4))))
     assert np.array_equal(read_pairs(str(plain)).label, [1, 0, 1])
+
+
+@pytest.mark.parametrize(("ending", "comma"), [("csv", ","), ("tsv", "\t")])
+def test_the_first_line_of_a_file_without_a_header_is_a_pair_like_any_other(tmp_path, ending, comma):
+    path = tmp_path / f"pairs.{ending}"
+    path.write_text("".join(comma.join(row) + "\n" for row in [("hi", "hello", "yes"), ("pin", "card", "no")]))
+    found, output = merged(path, {1: 0, 2: 1}, text_a="1", text_b="2", label="3")
+    assert output.read_text() == "".join(
+        comma.join(row) + "\n" for row in [("hi", "hello", "no"), ("pin", "card", "yes")]
+    )
+    assert found.relabelled == {1: (1, 0), 2: (0, 1)}

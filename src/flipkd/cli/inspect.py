@@ -26,6 +26,8 @@ class Options:
     """How many pairs, from the top of the file."""
     columns: dict[str, str] | None = None
     """Column names where they are not found by themselves: text_a, text_b."""
+    encoding: str | None = None
+    """The file's encoding, where it is not found by itself."""
     cache_dir: str = "~/.cache/flipkd"
     """Where packaged students are kept once converted."""
 
@@ -48,7 +50,7 @@ def run(options: Options) -> None:
         tokenizer = load_tokenizer(spec.base_model, cache_dir=cache)
         template = Template.from_dict(spec.template)
         template.check_tokenizer(tokenizer)
-    table = next(iter_pairs(options.pairs, columns=options.columns, chunk_rows=options.rows))
+    table = next(iter_pairs(options.pairs, columns=options.columns, encoding=options.encoding, chunk_rows=options.rows))
     places = [f"{table.source}, line {line}" for line in table.line]
     sys.stdout.write("\n\n".join(describe(tokenizer, template, table.text_a, table.text_b, places)) + "\n")
 

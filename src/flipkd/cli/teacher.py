@@ -1,9 +1,13 @@
 """`flipkd teacher train`."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from flipkd.errors import FlipkdError
 from flipkd.teacher.training import TeacherConfig
+
+if TYPE_CHECKING:
+    from flipkd.data.table import PairTable
 
 
 @dataclass
@@ -20,6 +24,10 @@ class Options:
     """A sentence-transformers hub id or folder, bi-encoder or cross-encoder, or minilm."""
     columns: dict[str, str] | None = None
     """Column names where they are not found by themselves: text_a, text_b, label."""
+    encoding: str | None = None
+    """The files' encoding, where it is not found by itself."""
+    empty: Literal["fail", "drop"] = "fail"
+    """What to do with pairs that have an empty text."""
     validation_share: float = 0.15
     """The share of training pairs that becomes validation where no file is given."""
     training: TeacherConfig = field(default_factory=TeacherConfig)
@@ -43,11 +51,15 @@ def run(options: Options) -> None:
     for name in ("train", "output"):
         if not getattr(options, name):
             raise FlipkdError(f"--{name} is missing.")
-    train = read_pairs(options.train, columns=options.columns)
+
+    def read(file: str) -> "PairTable":
+        return read_pairs(file, columns=options.columns, encoding=options.encoding, empty=options.empty)
+
+    train = read(options.train)
     if options.validation is None:
         train, validation = split_validation(train, options.validation_share, options.seed)
     else:
-        validation = read_pairs(options.validation, columns=options.columns)
+        validation = read(options.validation)
     fit_teacher(
         options.teacher, train, Path(options.output), options.training,
         seed=options.seed, validation=validation, device=choose_device(options.device),

@@ -93,7 +93,7 @@ def _texts(header: Sequence[str], source: str) -> tuple[int, int]:
             "The first line seems to be a pair already: name the columns by number, --columns.text_a 1 "
             "--columns.text_b 2 --columns.label 3, or put a line with names before it."
         )
-    if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+    if len(header) == 1 and any(mark in header[0] for mark in ",;\t|"):
         mend = "The cells seem to be parted by another character: .csv needs commas, .tsv tabs."
     raise FlipkdError(
         f"{source}: no two columns have the names of a pair of texts, such as text_a and text_b. "

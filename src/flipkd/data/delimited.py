@@ -48,6 +48,16 @@ def _even(rows: Iterator[tuple[int, list[str]]], width: int, path: str) -> Itera
         yield line, cells
 
 
+def numbered(first: Sequence[str], named: Sequence[str]) -> list[str] | None:
+    """The columns counted from 1, where the first line is a record; None where it is the header.
+
+    It is a record if all columns the user names are numbers, and not all of them are names in it.
+    """
+    if named and all(name.isdecimal() for name in named) and not set(named) <= set(first):
+        return [str(number) for number in range(1, len(first) + 1)]
+    return None
+
+
 @contextmanager
 def delimited_records(
     path: str, encoding: str | None, chunk_rows: int, *, tabs: bool, named: Sequence[str] = ()
@@ -63,8 +73,7 @@ def delimited_records(
         encoding: The encoding the user names, or None.
         chunk_rows: Records in a batch.
         tabs: Whether it is TSV.
-        named: The columns the user names. Where all are numbers that are no names in the first line, that line is a
-            record and the columns are counted from 1.
+        named: The columns the user names, as for `numbered`.
 
     Raises:
         FlipkdError: At once or while reading: nothing in the file, bad quoting, a record with more or fewer
@@ -76,8 +85,13 @@ def delimited_records(
         line, header = next(rows, (0, None))
         if header is None:
             raise FlipkdError(f"{path} is empty. Its first line must name the columns.")
-        if named and all(name.isdecimal() for name in named) and not set(named) <= set(header):
+        if tabs and any("\r" in cell for cell in header):
+            raise FlipkdError(
+                f"{path}, line {line}: a carriage return inside the line. Lines of a TSV end with a line feed; "
+                "write the file with those line ends."
+            )
+        if numbers := numbered(header, named):
             announce("header", "none", f"columns are named by number, and the first line of {path} has no such names")
             rows = chain([(line, header)], rows)
-            header = [str(number) for number in range(1, len(header) + 1)]
+            header = numbers
         yield Records(header, batched(_even(rows, len(header), path), chunk_rows), "line")

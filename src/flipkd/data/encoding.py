@@ -158,6 +158,12 @@ def open_text(path: str, encoding: str | None, newline: str) -> Iterator[IO[str]
         encoding: The encoding the user names, or None.
         newline: As for `open`: ``""`` parts lines at every line end, ``"\n"`` at that one alone.
     """
-    chosen = choose_encoding(path, encoding)
+    with decoded(path, choose_encoding(path, encoding), newline) as text:
+        yield text
+
+
+@contextmanager
+def decoded(path: str, chosen: str, newline: str) -> Iterator[IO[str]]:
+    """Open a text file in an encoding that `choose_encoding` has given; once more for each reading of it."""
     with open_bytes(path) as stream, io.TextIOWrapper(stream, encoding=chosen, newline=newline) as text:
         yield text

@@ -1,20 +1,35 @@
 """JSON lines: one object a line."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from flipkd.data.encoding import open_text
+from flipkd.data.encoding import choose_encoding, decoded
 from flipkd.data.records import Records, batched
 from flipkd.errors import FlipkdError
 
 
+def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(members)
+    if len(record) < len(members):
+        twice, _ = Counter(key for key, _ in members).most_common(1)[0]
+        raise ValueError(f"the key {twice!r} is there twice")
+    return record
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no value of JSON: write null")
+
+
 def _parse(text: str, line: int, path: str) -> dict[str, Any]:
     try:
-        record = json.loads(text)
+        record = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise FlipkdError(f"{path}, line {line}: no JSON ({error}). Each line must be one whole object.") from error
+        raise FlipkdError(
+            f"{path}, line {line}: no JSON ({error}). Each line must be one whole object, and no list around them."
+        ) from error
     if not isinstance(record, dict):
         raise FlipkdError(
             f"{path}, line {line}: JSON, but no object. Each line must be one object such as "
@@ -53,12 +68,14 @@ def jsonl_records(path: str, encoding: str | None, chunk_rows: int) -> Iterator[
     Raises:
         FlipkdError: Nothing in the file, or a line that is not one JSON object.
     """
-    with open_text(path, encoding, newline="\n") as stream:
-        keys: dict[str, None] = {}
+    chosen = choose_encoding(path, encoding)
+    keys: dict[str, None] = {}
+    with decoded(path, chosen, newline="\n") as stream:
         for _, record in _objects(stream, path):
             keys.update(dict.fromkeys(record))
-        if not keys:
-            raise FlipkdError(f"{path} is empty. Each line must be one JSON object.")
-        stream.seek(0)
+    if not keys:
+        raise FlipkdError(f"{path} is empty. Each line must be one JSON object.")
+    # Opened again and not wound back: an unpacked stream need not know how.
+    with decoded(path, chosen, newline="\n") as stream:
         rows = ((line, [record.get(key) for key in keys]) for line, record in _objects(stream, path))
         yield Records(list(keys), batched(rows, chunk_rows), "line")

@@ -17,6 +17,22 @@ def arrow_batches(tables: Iterable[Any]) -> Iterator[Batch]:
         start += table.num_rows
 
 
+def _batches(file: Any, path: str, chunk_rows: int) -> Iterator[Batch]:
+    import pyarrow as pa
+
+    row = 1
+    try:
+        for batch in arrow_batches(file.iter_batches(chunk_rows)):
+            yield batch
+            row += len(batch.places)
+    # Damage shows as any of these: pages that can't be unpacked, strings that are not UTF-8, dates beyond Python's.
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise FlipkdError(
+            f"{path}, in the rows from row {row} on: damaged, or of a type that can't be read ({error}). "
+            "Fetch or write it again."
+        ) from error
+
+
 @contextmanager
 def parquet_records(path: str, chunk_rows: int) -> Iterator[Records]:
     """Open a parquet file.
@@ -26,14 +42,15 @@ def parquet_records(path: str, chunk_rows: int) -> Iterator[Records]:
         chunk_rows: Rows in a batch; a row group is never held whole.
 
     Raises:
-        FlipkdError: If it is not a parquet file.
+        FlipkdError: At once or while reading: no parquet file, or a damaged one.
     """
-    import pyarrow
+    import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
     try:
-        file = ParquetFile(path)
-    except pyarrow.ArrowException as error:
-        raise FlipkdError(f"{path}: no parquet file that can be read ({error}).") from error
+        file = ParquetFile(path, page_checksum_verification=True)
+        header = file.schema_arrow.names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise FlipkdError(f"{path}: no parquet file that can be read ({error}). Fetch or write it again.") from error
     with file:
-        yield Records(file.schema_arrow.names, arrow_batches(file.iter_batches(chunk_rows)), "row")
+        yield Records(header, _batches(file, path, chunk_rows), "row")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from flipkd.data.columns import find_columns
-from flipkd.data.delimited import LONGEST_CELL
+from flipkd.data.delimited import LONGEST_CELL, numbered
 from flipkd.data.encoding import bare_name, choose_encoding, open_bytes, open_text, packed
 from flipkd.data.labels import label_of
 from flipkd.data.whole import replacing
@@ -109,9 +109,12 @@ def _delimited(
 ) -> Iterator[_Record]:
     at: int | None = None
     for line, raw, cells in records:
-        if not cells or at is None:
-            if cells:
-                at = find_columns(cells, columns, labelled=True, source=path).label
+        header = False
+        if cells and at is None:
+            names = numbered(cells, list((columns or {}).values()))
+            at = find_columns(names or cells, columns, labelled=True, source=path).label
+            header = names is None
+        if not cells or header or at is None:
             yield _Record(line, raw, None, str)
             continue
 
