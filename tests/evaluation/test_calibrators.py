@@ -51,6 +51,12 @@ def test_steps_by_hand():
     assert steps([9.0])[0] - steps([7.0])[0] == pytest.approx(2.0)
 
 
+def test_knots_that_almost_touch_stay_finite_and_between_their_levels():
+    steps = Steps((-1.5e-311, 2.2e-311), (-0.7, 0.0))
+    assert -0.7 <= steps([0.0])[0] <= 0
+    assert steps([2.2e-311]) == pytest.approx([0.0])
+
+
 def test_ranks_stay_what_they_were():
     random = np.random.default_rng(0)
     label = random.integers(0, 2, 400)
@@ -121,6 +127,12 @@ def test_at_another_rate_probabilities_are_those_of_resampled_pairs():
     for low in (0.05, 0.3, 0.6):
         inside = (moved >= low) & (moved < low + 0.2)
         assert label[kept][inside].mean() == pytest.approx(moved[inside].mean(), abs=0.04)
+
+
+@settings(deadline=None)
+@given(SHARE)
+def test_the_same_rate_moves_nothing(rate):
+    assert prior_shift(rate, rate) == 0
 
 
 def test_certainty_stays_certain_at_any_rate():

@@ -211,6 +211,13 @@ def test_comes_back_from_json_as_it_was():
     assert Decision.from_dict(json.loads(json.dumps(found.as_dict()))) == found
 
 
+@pytest.mark.parametrize("fields", [{"more": 1}, {"validation": {}}, {"validation": 5}])
+def test_an_edited_decision_is_one_error(fields):
+    value, label = drawn()
+    with pytest.raises(FlipkdError, match="it was edited"):
+        Decision.from_dict(decide(Policy("f1"), value, label).as_dict() | fields)
+
+
 @pytest.mark.parametrize("words", ["f1", "accuracy", "precision=0.95", "recall=1", "cost=5:0.25", "bands=0.95:0.999"])
 def test_words_come_back(words):
     assert str(Policy.parse(words)) == words

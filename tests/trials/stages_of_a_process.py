@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 
 from flipkd.student.adapter import adapter_state
@@ -30,3 +31,7 @@ def main(output, batches):
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), int(sys.argv[2]))
+    # A process that ends while the threads of its group still run is aborted now and then.
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()

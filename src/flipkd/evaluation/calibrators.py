@@ -49,8 +49,14 @@ class Steps:
         Args:
             logit: (n,) log-odds of the logistic model.
         """
-        given = np.asarray(logit, dtype=np.float64)
-        inside = np.interp(given, self.knots, self.log_odds)
+        given, knots, levels = (np.asarray(each, dtype=np.float64) for each in (logit, self.knots, self.log_odds))
+        left = np.clip(np.searchsorted(knots, given, side="right") - 1, 0, max(len(knots) - 2, 0))
+        right = np.minimum(left + 1, len(knots) - 1)
+        # By the share of the way rather than by np.interp's slope, which overflows between knots that almost touch.
+        span = knots[right] - knots[left]
+        reached = np.clip(given, knots[0], knots[-1]) - knots[left]
+        way = np.divide(reached, span, out=np.zeros_like(span), where=span > 0)
+        inside = np.minimum(levels[left] + way * (levels[right] - levels[left]), levels[right])
         return inside + np.minimum(given - self.knots[0], 0) + np.maximum(given - self.knots[-1], 0)
 
     def moved(self, by: float) -> "Steps":
@@ -164,7 +170,8 @@ def prior_shift(rate: float, prior: float) -> float:
     for share in (rate, prior):
         if not 0 < share < 1:
             raise FlipkdError(f"The prior is {share:g}; a share of matches must be above 0 and below 1.")
-    return float(np.log(prior) - np.log1p(-prior) - np.log(rate) + np.log1p(-rate))
+    there, here = (np.log(share) - np.log1p(-share) for share in (prior, rate))
+    return float(there - here)
 
 
 def at_prior(probability: ArrayLike, rate: float, prior: float) -> Array:

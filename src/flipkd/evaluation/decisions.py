@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from flipkd.errors import FlipkdError
 from flipkd.evaluation.checks import both_classes, finite
 
 CONFIDENCE = 0.95
@@ -105,10 +106,20 @@ class Decision:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Decision":
-        """The decision that `as_dict` wrote, also after a way through JSON."""
-        shares = fields["validation"]
-        parts = {side: Part(**shares[side]) for side in ("accepted", "rejected")}
-        return cls(**{**fields, "validation": Shares(**{**shares, **parts})})
+        """The decision that `as_dict` wrote, also after a way through JSON.
+
+        Raises:
+            FlipkdError: If it is not what was written.
+        """
+        try:
+            shares = fields["validation"]
+            parts = {side: Part(**shares[side]) for side in ("accepted", "rejected")}
+            return cls(**{**fields, "validation": Shares(**{**shares, **parts})})
+        except (KeyError, TypeError) as error:
+            raise FlipkdError(
+                f"The artefact's decision is not what flipkd writes ({error}): it was edited. Take flipkd.json from "
+                "where it was made."
+            ) from error
 
 
 def shares(
