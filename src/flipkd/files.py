@@ -26,18 +26,26 @@ def written_whole(file: Path) -> Iterator[Path]:
     """Give a file beside `file` to write, which becomes `file` when the block ends; if it fails, nothing is left.
 
     Args:
-        file: Replaced, if it is there. Its folder must be.
+        file: Replaced, if it is there; its folder is made if need be.
     """
+    file.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(file)
     try:
         yield partial
         partial.replace(file)
     except OSError as error:
-        # A failing write, unlike a failing open, does not say of which file.
-        error.filename = error.filename or str(file)
+        # A failing write, unlike a failing open, does not say of which file. Without a number its words would be lost.
+        if error.errno:
+            error.filename = error.filename or str(file)
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with written_whole(file) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 def partial_of(file: Path) -> Path:

@@ -12,7 +12,7 @@ from flipkd.errors import FlipkdError
 from flipkd.experiments import grid
 from flipkd.experiments.cells import read_cells, read_predictions, settings_behind
 from flipkd.experiments.config import ReproduceConfig
-from flipkd.experiments.methods import Outcome
+from flipkd.experiments.outcome import Outcome
 from flipkd.experiments.sets import PairSet, Sample
 from tiny import pairs
 

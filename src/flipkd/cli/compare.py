@@ -56,10 +56,10 @@ def run(options: Options) -> None:
     from flipkd.console import announce
     from flipkd.data.reader import read_pairs
     from flipkd.data.splits import text_groups
-    from flipkd.data.whole import write_whole
     from flipkd.evaluation.paired import compare_systems
     from flipkd.evaluation.slices import slices_of
     from flipkd.evaluation.verdict import markdown, verdict
+    from flipkd.files import write_whole
     from flipkd.matching.systems import read_system
 
     for name in ("a", "b", "test"):

@@ -48,9 +48,9 @@ def run(options: Options) -> None:
     """Answer, measure, print the table to standard error and the figures as JSON."""
     from flipkd.console import announce, console
     from flipkd.data.reader import read_pairs
-    from flipkd.data.whole import write_whole
     from flipkd.evaluation.calibration import in_words
     from flipkd.evaluation.table import comparison_table
+    from flipkd.files import write_whole
     from flipkd.matching.matcher import Matcher
     from flipkd.matching.measured import measure_artefact
 

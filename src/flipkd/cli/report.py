@@ -20,7 +20,7 @@ class Options:
 def run(options: Options) -> None:
     """Write the file, whole or not at all."""
     from flipkd.console import announce
-    from flipkd.data.whole import write_whole
+    from flipkd.files import write_whole
     from flipkd.report.render import REPORT_FILE, html_report, model_card
 
     if not options.model:

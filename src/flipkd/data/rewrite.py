@@ -13,7 +13,7 @@ from flipkd.data.columns import find_columns
 from flipkd.data.delimited import LONGEST_CELL, numbered
 from flipkd.data.encoding import bare_name, choose_encoding, open_bytes, open_text, packed
 from flipkd.data.labels import label_of
-from flipkd.data.whole import replacing
+from flipkd.files import written_whole
 
 Changes = Mapping[int, int | None]
 """By the line (the row of a parquet file) of a record, its new label; None to leave it out."""
@@ -44,7 +44,7 @@ def rewrite(path: str, output: Path, changes: Changes, columns: dict[str, str] |
         columns: Names of columns, as `read_pairs` takes them.
         encoding: Likewise.
     """
-    with replacing(output) as partial:
+    with written_whole(output) as partial:
         if path.lower().endswith(".parquet"):
             _rewrite_parquet(path, partial, changes, columns)
         else:

@@ -28,8 +28,8 @@ class ReproduceConfig:
     readme: str | None = None
     """Also put the summary table into this Markdown file, between <!-- results: begin --> and <!-- results: end -->."""
     rates: bool = False
-    """Instead compare learning rates of fine-tuning and flipping, as many for each, on pairs held out of training and
-    validation of the first seed, and write learning_rates.jsonl."""
+    """Instead compare learning rates of fine-tuning and flipping, as many for each, with seed 0 on validation and on
+    training pairs that are held out, and write learning_rates.jsonl."""
     report_only: bool = False
     """Run nothing: write the report from the cells that are there."""
 

@@ -15,7 +15,8 @@ from flipkd.distill.splits import Splits
 from flipkd.evaluation.metrics import measure
 from flipkd.experiments.cells import Cell, commit, digest_of, read_cells, settings_behind, versions, write_cell
 from flipkd.experiments.config import ReproduceConfig
-from flipkd.experiments.methods import PAPER, Outcome, SetRun
+from flipkd.experiments.methods import PAPER, SetRun
+from flipkd.experiments.outcome import Outcome
 from flipkd.experiments.sets import PAIR_SETS, PairSet, Sample, draw, groups
 from flipkd.teacher.characters import CharacterConfig, make_character_encoder
 from flipkd.teacher.training import TeacherConfig

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from flipkd.evaluation.answer import fit_answer
 from flipkd.evaluation.overlap import overlap
 from flipkd.evaluation.thresholds import best_threshold
 from flipkd.experiments.labels import LIMITS, LabelWarmupTrainer, label_signal
+from flipkd.experiments.outcome import Outcome
 from flipkd.student.inference import EncodedPairs
 from flipkd.student.model import Student
 from flipkd.student.packing import pack, to_device
@@ -32,25 +33,6 @@ SOURCES = [("decoder",), ("encoder",), ("decoder", "encoder")]
 """What an answer of one model may be made of."""
 WITH_TEACHER = [("teacher",), ("decoder", "teacher"), ("decoder", "encoder", "teacher")]
 """What an answer of two models may be made of: the teacher alone where the student adds nothing."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one method says of the pairs, its threshold fitted on validation.
-
-    Attributes:
-        value: (n,) float64 of the test pairs.
-        threshold: A match is a value at least this.
-        seconds: Processor time of all training behind it, every core's; wall time on a GPU.
-        trained: Whether the student is trained for it.
-        note: What was chosen on validation.
-    """
-
-    value: np.ndarray
-    threshold: float
-    seconds: float
-    trained: bool
-    note: str = ""
 
 
 class SetRun:

@@ -5,17 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from flipkd.console import announce
 from flipkd.errors import FlipkdError
 from flipkd.evaluation.answer import Answer
 from flipkd.evaluation.cascade import Band
 from flipkd.evaluation.decisions import Decision
-from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, vector_fingerprint
+from flipkd.matching.artefact import ArtefactSpec
+from flipkd.matching.loading import load_parts
 from flipkd.matching.ranking import Entries
 from flipkd.matching.results import MatchArrays, MatchResult, Ranked
-from flipkd.matching.validation import read_deciding
 from flipkd.matching.vectors import VectorCache
 from flipkd.student.inference import EncodedPairs, Reader
 from flipkd.student.model import Student
@@ -75,44 +73,17 @@ class Matcher:
                 fits the tokenizer, the adapter loaded nothing, int8 is asked for elsewhere than on a CPU, or the policy
                 or prior can't be had.
         """
-        from flipkd.device import choose_device
-        from flipkd.student.adapter import load_adapter
-        from flipkd.student.int8 import quantise
-        from flipkd.student.loading import load_student, sharing_copy
-        from flipkd.student.template import Template
-        from flipkd.student.trunk import model_fingerprint
-
-        folder, cache = Path(folder), Path(cache_dir).expanduser()
-        spec = read_deciding(folder, policy=policy, prior=prior)
-        chosen = choose_device(device)
-        model, tokenizer = base or load_student(spec.base_model, device=chosen, cache_dir=cache)
-        if model_fingerprint(model) != spec.base_fingerprint:
-            raise FlipkdError(
-                f"{spec.base_model} is not the base model that {folder} was trained on: its weights differ. "
-                "Point the artefact's base_model at the right one, or train again."
+        return cls(
+            *load_parts(
+                Path(folder),
+                device=device,
+                cache=Path(cache_dir).expanduser(),
+                int8=int8,
+                base=base,
+                policy=policy,
+                prior=prior,
             )
-        template = Template.from_dict(spec.template)
-        template.check_tokenizer(tokenizer)
-        merges = next(model.parameters()).dtype == torch.float32
-        if base is not None:
-            model = sharing_copy(model, spec.first_adapted if merges else model.config.num_hidden_layers)
-        student = load_adapter(
-            model,
-            tokenizer,
-            template,
-            folder,
-            sites=spec.sites,
-            pooling=spec.pooling,
-            first_adapted=spec.first_adapted,
         )
-        if merges:
-            student.merge()
-            announce("adapter", "merged into the weights", "fewer multiplications, and float32 loses nothing by it")
-        if int8:
-            quantise(student)
-            announce("weights", "int8", "as asked; answers move a little")
-        teacher = _kept_teacher(folder, spec, chosen) if spec.teacher.kept else None
-        return cls(student, spec, teacher, vector_fingerprint(folder, spec))
 
     def match(self, text_a: str, text_b: str) -> MatchResult:
         """Do two texts mean the same?"""
@@ -309,18 +280,3 @@ class Matcher:
         ids = self.student.template.encode_texts(self.student.tokenizer, distinct)
         vectors = Reader(self.student, batch_tokens=batch_tokens).vectors(ids)
         return vectors[[where[text] for text in texts]]
-
-
-def _kept_teacher(folder: Path, spec: ArtefactSpec, device: str) -> Teacher:
-    """The teacher that lies in the artefact.
-
-    Raises:
-        FlipkdError: If it leads out of the artefact, or is another than the one that joined the answer.
-    """
-    place = folder / TEACHER_FOLDER
-    if place.is_symlink():
-        raise FlipkdError(f"{place} is a link that leads out of the artefact. Copy the teacher's files there instead.")
-    teacher = Teacher.load(str(place), device=device, cache=False)
-    if teacher.revision != spec.teacher.revision:
-        raise FlipkdError(f"{place} holds another teacher than the one this artefact was made with. Copy it again.")
-    return teacher

@@ -36,7 +36,7 @@ class Server(uvicorn.Server):
         )  # fmt: skip
         super().__init__(plain)
         self._state = state
-        self._drain_seconds = config.drain_seconds
+        self._settings = config
         self._deadline = 0.0
         self.interrupted = False
 
@@ -46,7 +46,15 @@ class Server(uvicorn.Server):
         if self._state.draining:
             self.should_exit = self.force_exit = True
         self._state.draining = True
-        self._deadline = time.monotonic() + self._drain_seconds
+        self._deadline = time.monotonic() + self._settings.drain_seconds
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and only then say where: who reads it may ask at once."""
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port, *_ = sockets[0].getsockname()
+            shown = f"[{host}]" if ":" in host else host
+            announce("serving", f"http://{shown}:{port}", f"its documentation is at /docs; {_who(self._settings)}")
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second."""
@@ -68,9 +76,6 @@ def serve(config: ServeConfig) -> None:
         served = load_served(config)
         server = Server(make_app(served, config, state), config, state)
         _log_to_stderr()
-        host, port, *_ = sock.getsockname()
-        shown = f"[{host}]" if ":" in host else host
-        announce("serving", f"http://{shown}:{port}", f"its documentation is at /docs; {_who(config)}")
         try:
             server.run([sock])
         finally:

@@ -1,0 +1,83 @@
+"""From the files of an artefact to what answers: base model, adapter, calibrator, and the kept teacher."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from flipkd.console import announce
+from flipkd.errors import FlipkdError
+from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, vector_fingerprint
+from flipkd.matching.validation import read_deciding
+from flipkd.student.model import Student
+from flipkd.teacher.teacher import Teacher
+
+
+def load_parts(
+    folder: Path,
+    *,
+    device: str | None,
+    cache: Path,
+    int8: bool,
+    base: tuple[Any, Any] | None,
+    policy: str | None,
+    prior: float | None,
+) -> tuple[Student, ArtefactSpec, Teacher | None, str]:
+    """Load an artefact; arguments and errors as for `flipkd.matching.matcher.Matcher.from_pretrained`.
+
+    Returns:
+        The student with its adapter, what the artefact says of itself, the kept teacher if there is one, and the
+        fingerprint of what its vectors come from.
+    """
+    from flipkd.device import choose_device
+    from flipkd.student.adapter import load_adapter
+    from flipkd.student.int8 import quantise
+    from flipkd.student.loading import load_student, sharing_copy
+    from flipkd.student.template import Template
+    from flipkd.student.trunk import model_fingerprint
+
+    spec = read_deciding(folder, policy=policy, prior=prior)
+    chosen = choose_device(device)
+    model, tokenizer = base or load_student(spec.base_model, device=chosen, cache_dir=cache)
+    if model_fingerprint(model) != spec.base_fingerprint:
+        raise FlipkdError(
+            f"{spec.base_model} is not the base model that {folder} was trained on: its weights differ. "
+            "Point the artefact's base_model at the right one, or train again."
+        )
+    template = Template.from_dict(spec.template)
+    template.check_tokenizer(tokenizer)
+    merges = next(model.parameters()).dtype == torch.float32
+    if base is not None:
+        model = sharing_copy(model, spec.first_adapted if merges else model.config.num_hidden_layers)
+    student = load_adapter(
+        model,
+        tokenizer,
+        template,
+        folder,
+        sites=spec.sites,
+        pooling=spec.pooling,
+        first_adapted=spec.first_adapted,
+    )
+    if merges:
+        student.merge()
+        announce("adapter", "merged into the weights", "fewer multiplications, and float32 loses nothing by it")
+    if int8:
+        quantise(student)
+        announce("weights", "int8", "as asked; answers move a little")
+    teacher = _kept_teacher(folder, spec, chosen) if spec.teacher.kept else None
+    return student, spec, teacher, vector_fingerprint(folder, spec)
+
+
+def _kept_teacher(folder: Path, spec: ArtefactSpec, device: str) -> Teacher:
+    """The teacher that lies in the artefact.
+
+    Raises:
+        FlipkdError: If it leads out of the artefact, or is another than the one that joined the answer.
+    """
+    place = folder / TEACHER_FOLDER
+    if place.is_symlink():
+        raise FlipkdError(f"{place} is a link that leads out of the artefact. Copy the teacher's files there instead.")
+    teacher = Teacher.load(str(place), device=device, cache=False)
+    if teacher.revision != spec.teacher.revision:
+        raise FlipkdError(f"{place} holds another teacher than the one this artefact was made with. Copy it again.")
+    return teacher
