@@ -133,16 +133,16 @@ def test_settings_that_came_later_leave_the_cells_that_were_measured_before_them
     from flipkd.experiments import retrieval_grid
     from flipkd.experiments.sets import PAIR_SETS
 
-    english, chinese = "5bd6aba623b0", "d070c7f9fa47"  # pragma: allowlist secret
+    english, chinese = "ad3da258077b", "a5dddd4ca2e3"  # pragma: allowlist secret
     assert {name: grid.settings_digest(pair_set) for name, pair_set in PAIR_SETS.items()} == (
         dict.fromkeys(("mqp", "rqe", "banking77", "mrpc"), english)
         | dict.fromkeys(("atec", "ths_faq", "covid_zh"), chinese)
-        | {"rqe": "bb41d1322d44"}  # pragma: allowlist secret
+        | {"rqe": "453704ba0719"}  # pragma: allowlist secret
     )
     assert {name: retrieval_grid._digest(each) for name, each in retrieval_grid.RETRIEVAL_SETS.items()} == {
-        "nfcorpus": "f29af5e00893",  # pragma: allowlist secret
-        "stackfaq": "d55412fc76ae",  # pragma: allowlist secret
-        "covid_faq": "6175d56d2299",  # pragma: allowlist secret
+        "nfcorpus": "544f602cf2cd",  # pragma: allowlist secret
+        "stackfaq": "00bba0ad5377",  # pragma: allowlist secret
+        "covid_faq": "b3822e01cc52",  # pragma: allowlist secret
     }
 
 

@@ -27,7 +27,13 @@ from flipkd.student.model import Student
 from flipkd.student.packing import pack, to_device
 from flipkd.training.rates import warm_up_rate
 
-PAPER: dict[str, Any] = {"warmup_epochs": 0.0, "sets": "matrix", "soft_weight": 0.0}
+PAPER: dict[str, Any] = {
+    "warmup_epochs": 0.0,
+    "sets": "matrix",
+    "soft_weight": 0.0,
+    "mcl_weight": 1.0,
+    "distillation_weight": 0.3,
+}
 """The settings of ``paper_decoder``: those of configs/paper.yaml, to which a test holds them."""
 SOURCES = [("decoder",), ("encoder",), ("decoder", "encoder")]
 """What an answer of one model may be made of."""

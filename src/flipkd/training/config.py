@@ -47,7 +47,7 @@ class FlipConfig:
     warmup_learning_rate: float | Literal["auto"] = "auto"
     """Peak learning rate of the warm-up. `auto` takes 1e-3 for a student of width 576, as SmolLM2-135M, and less in
     proportion for a wider one."""
-    epochs: float = 3.0
+    epochs: float = 6.0
     """Passes of the joint training."""
     learning_rate: float | Literal["auto"] = "auto"
     """Peak learning rate of the joint training, and of fine-tuning. `auto` takes 2e-3 at a width of 576, and less in
@@ -70,9 +70,9 @@ class FlipConfig:
     seed: int = 0
     """Seeds the adapter, the batches and the splits."""
 
-    mcl_weight: float = 1.0
+    mcl_weight: float = 0.3
     """Weight of margin-aware contrastive learning (lambda_m)."""
-    distillation_weight: float = 0.3
+    distillation_weight: float = 0.1
     """Weight of the distillation term in the joint training (lambda_d)."""
     soft_weight: float = 1.0
     """Weight of the decoder's cross-entropy against the teacher's calibrated probabilities (lambda_s)."""
