@@ -30,7 +30,7 @@ def run(options: Options) -> None:
 
     require(options, "model", "index", "queries", "qrels")
     judged = read_judged(options.queries, options.qrels, split=options.split)
-    with open_index(options, options.index) as index:
+    with open_index(options, options.index, policy=options.policy, prior=options.prior) as index:
         found = evaluate(index, judged, first_stage=options.first_stage, candidates=options.candidates)
     sys.stdout.write(json.dumps(_plain(asdict(found)), indent=2) + "\n")
 
