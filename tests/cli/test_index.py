@@ -112,7 +112,20 @@ def test_an_index_is_measured(idx, model, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert (found["answerable"], found["unanswerable"]) == (1, 1)
     assert found["first_stage"] == {"success1": 1.0, "mrr10": 1.0, "ndcg10": 1.0}
+    assert found["bm25"] == found["first_stage"]
+    assert found["teacher"] is None
     assert found["rightly_refused"] == 1.0
+
+
+def test_a_teacher_is_measured_alone(idx, model, models, tmp_path, capsys):
+    (tmp_path / "queries.csv").write_text("id,text\n1,how do i reset my pin\n")
+    (tmp_path / "qrels.tsv").write_text("query_id\tdoc_id\tgrade\n1\tpin\t1\n")
+    words = ["--queries", str(tmp_path / "queries.csv"), "--qrels", str(tmp_path / "qrels.tsv")]
+    words += ["--teacher", models["teacher"], "--cache-dir", str(tmp_path / "cache")]
+    assert run(["index", "evaluate", *model, "--index", str(idx), *words]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["teacher"] == {"success1": 1.0, "mrr10": 1.0, "ndcg10": 1.0}
+    assert "not the one that this artefact learnt from" in " ".join(shown.err.split())
 
 
 def test_faults_are_told_before_a_model_is_loaded(idx, tmp_path, capsys, monkeypatch):
