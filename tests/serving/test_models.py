@@ -62,6 +62,7 @@ def test_a_policy_and_a_prior_decide_all_that_is_served(artefact, make_client):
     plain = Matcher.from_pretrained(artefact, device="cpu").match_many(PAIRS)
     for name in served:
         with make_client(served) as client:
+            assert client.get(f"/v1/models/{name}").json()["policy"] == "bands=0.4:0.4"
             found = client.post("/match", json={"pairs": PAIRS, "model": name}).json()["data"]
             sides = {"text_1": [a for a, _ in PAIRS], "text_2": [b for _, b in PAIRS], "model": name}
             scores = [row["score"] for row in client.post("/score", json=sides).json()["data"]]

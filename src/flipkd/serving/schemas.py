@@ -279,6 +279,7 @@ class ModelCard(BaseModel):
     base_model: str
     dimensions: int
     threshold: float
+    policy: str
     teacher: str | None
 
 
