@@ -86,6 +86,11 @@ def test_a_hit_is_decided_as_flipkd_match_decides_its_pair(idx, model, tmp_path,
     assert [hit["decision"] for each in found for hit in each["hits"]] == [row["decision"] for row in rows]
     unsure = sum(each["hits"][0]["decision"] == "review" for each in found)
     assert f"for review: {unsure} of 2 queries" in err
+    capsys.readouterr()
+    assert run(["index", "search", *model, "--index", str(idx), "--query", "reset my pin", *deciding]) == 0
+    shown = capsys.readouterr().out
+    assert "decision" in shown
+    assert {row["decision"] for row in rows[:2]} <= set(shown.split())
 
 
 def test_entries_are_added_and_removed(artefact, model, tmp_path, capsys):

@@ -60,12 +60,8 @@ def run(options: Options) -> None:
     answered = sum(each.answer is not None for each in found)
     announce("answered", f"{answered} of {len(found)} queries", f"a match has a probability >= {threshold:.3f}")
     if bands:
-        unsure = sum(_best_decision(each) == REVIEW for each in found)
+        unsure = sum(each.hits[0].decision == REVIEW for each in found if each.hits)
         announce("for review", f"{unsure} of {len(found)} queries", f"by their best entry, the policy {bands.policy}")
-
-
-def _best_decision(found: "Found") -> str | None:
-    return found.hits[0].decision if found.hits else None
 
 
 def _show(found: "Sequence[Found]", *, bands: bool) -> None:
