@@ -53,6 +53,46 @@ def test_a_file_of_queries_becomes_csv_or_json_lines(idx, model, tmp_path):
     assert second == {"query": "zebra", "answer": None, "hits": []}
 
 
+@pytest.mark.parametrize(("policy", "answered"), [("cost=1:100000", 1), ("cost=100000:1", 0)])
+def test_no_answer_follows_the_policy_in_force(idx, model, capsys, policy, answered):
+    assert run(["index", "search", *model, "--index", str(idx), "--query", "reset my pin", "--policy", policy]) == 0
+    shown = capsys.readouterr()
+    assert f"answered: {answered} of 1 queries" in " ".join(shown.err.split())
+    assert ("no answer" in shown.out) == (not answered)
+    assert "decision" not in shown.out
+
+
+def test_a_hit_is_decided_as_flipkd_match_decides_its_pair(idx, model, tmp_path, capsys):
+    deciding = ["--policy", "bands=0.4:0.4", "--prior", "0.3"]
+    (tmp_path / "queries.txt").write_text("reset my pin\nmy card\n")
+    words = [*model, "--index", str(idx), "--queries", str(tmp_path / "queries.txt"), *deciding]
+    for name in ("out.csv", "out.jsonl"):
+        assert run(["index", "search", *words, "--output", str(tmp_path / name)]) == 0
+    err = said(capsys)
+    assert "prior: 0.3 (" in err
+    with open(tmp_path / "out.csv", newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    with open(tmp_path / "pairs.csv", "w", newline="", encoding="utf-8") as handle:
+        csv.writer(handle).writerows([("text_a", "text_b"), *((row["query"], row["question"]) for row in rows)])
+    pairs, output = str(tmp_path / "pairs.csv"), str(tmp_path / "matched.csv")
+    assert run(["match", *model, "--pairs", pairs, "--output", output, *deciding]) == 0
+    with open(output, newline="", encoding="utf-8") as handle:
+        matched = list(csv.DictReader(handle))
+    assert len(rows) == 4
+    for row, one in zip(rows, matched, strict=True):
+        assert float(row["probability"]) == pytest.approx(float(one["probability"]), abs=2e-6)
+        assert (row["decision"], row["match"]) == (one["decision"], one["match"])
+    found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [hit["decision"] for each in found for hit in each["hits"]] == [row["decision"] for row in rows]
+    unsure = sum(each["hits"][0]["decision"] == "review" for each in found)
+    assert f"for review: {unsure} of 2 queries" in err
+    capsys.readouterr()
+    assert run(["index", "search", *model, "--index", str(idx), "--query", "reset my pin", *deciding]) == 0
+    shown = capsys.readouterr().out
+    assert "decision" in shown
+    assert {row["decision"] for row in rows[:2]} <= set(shown.split())
+
+
 def test_entries_are_added_and_removed(artefact, model, tmp_path, capsys):
     (tmp_path / "faq.csv").write_text(FAQ)
     idx, faq = str(tmp_path / "idx"), str(tmp_path / "faq.csv")
@@ -77,7 +117,20 @@ def test_an_index_is_measured(idx, model, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert (found["answerable"], found["unanswerable"]) == (1, 1)
     assert found["first_stage"] == {"success1": 1.0, "mrr10": 1.0, "ndcg10": 1.0}
+    assert found["bm25"] == found["first_stage"]
+    assert found["teacher"] is None
     assert found["rightly_refused"] == 1.0
+
+
+def test_a_teacher_is_measured_alone(idx, model, models, tmp_path, capsys):
+    (tmp_path / "queries.csv").write_text("id,text\n1,how do i reset my pin\n")
+    (tmp_path / "qrels.tsv").write_text("query_id\tdoc_id\tgrade\n1\tpin\t1\n")
+    words = ["--queries", str(tmp_path / "queries.csv"), "--qrels", str(tmp_path / "qrels.tsv")]
+    words += ["--teacher", models["teacher"], "--cache-dir", str(tmp_path / "cache")]
+    assert run(["index", "evaluate", *model, "--index", str(idx), *words]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["teacher"] == {"success1": 1.0, "mrr10": 1.0, "ndcg10": 1.0}
+    assert "not the one that this artefact learnt from" in " ".join(shown.err.split())
 
 
 def test_faults_are_told_before_a_model_is_loaded(idx, tmp_path, capsys, monkeypatch):

@@ -17,9 +17,11 @@ def found(query, candidates, hits):
 
 
 def index(*findings, held="abcd"):
-    """Answers in the order of the findings, and holds the entries of one letter."""
+    """Answers in the order of the findings, holds the entries of one letter, and finds nothing by words."""
     return SimpleNamespace(
-        store=SimpleNamespace(known=lambda ids: {i: None for i in ids if i in held}),
+        store=SimpleNamespace(
+            known=lambda ids: {i: None for i in ids if i in held}, candidates=lambda queries, *_: [[] for _ in queries]
+        ),
         search_many=lambda texts, **_: list(findings),
     )
 
@@ -35,6 +37,7 @@ def test_order_and_refusals_are_counted_by_hand():
     judged = Judged(["q1", "q2", "q3", "q4", "q5"], [{"a": 1}, {"c": 2}, {"b": 1}, {}, {"e": 1}])
     got = evaluate(index(*findings), judged)
     assert (got.answerable, got.unanswerable) == (3, 2)
+    assert (got.bm25.mrr10, got.teacher) == (0.0, None)
     assert got.first_stage.success1 == 0.0
     assert got.first_stage.mrr10 == pytest.approx((1 / 2 + 1 / 3 + 0) / 3)
     assert got.verified.success1 == pytest.approx(1 / 3)

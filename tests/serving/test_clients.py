@@ -90,6 +90,19 @@ def test_langchain_embeds(url, matcher):
     np.testing.assert_allclose(client.embed_query(QUERY), matcher.encode([QUERY])[0], atol=1e-5)
 
 
+def test_haystack_embeds_documents_and_queries(url, matcher, monkeypatch):
+    # On import it would note a user's id in the home folder, and report its use later.
+    monkeypatch.setenv("HAYSTACK_TELEMETRY_ENABLED", "False")
+    haystack = pytest.importorskip("haystack", reason="pip install '.[clients]'")
+    embedders, secret = pytest.importorskip("haystack.components.embedders"), pytest.importorskip("haystack.utils")
+    where = {"api_key": secret.Secret.from_token(KEY), "api_base_url": f"{url}/v1", "model": "loans"}
+    documents = [haystack.Document(content=text) for text in DOCUMENTS]
+    found = embedders.OpenAIDocumentEmbedder(**where, progress_bar=False, raise_on_failure=True).run(documents)
+    np.testing.assert_allclose([one.embedding for one in found["documents"]], matcher.encode(DOCUMENTS), atol=1e-5)
+    query = embedders.OpenAITextEmbedder(**where).run(QUERY)["embedding"]
+    np.testing.assert_allclose(query, matcher.encode([QUERY])[0], atol=1e-5)
+
+
 def test_langchain_reranks(url, ranked):
     langchain = pytest.importorskip("langchain_cohere", reason="pip install '.[clients]'")
     client = langchain.CohereRerank(model="loans", cohere_api_key=KEY, base_url=url, top_n=3)

@@ -55,6 +55,28 @@ def test_a_kept_teacher_serves_along(artefact, models, make_client, tmp_path):
     np.testing.assert_allclose([row["probability"] for row in found], expected, atol=1e-5)
 
 
+def test_a_policy_and_a_prior_decide_all_that_is_served(artefact, make_client):
+    asked = {"policy": "bands=0.4:0.4", "prior": 0.3}
+    alone = Matcher.from_pretrained(artefact, device="cpu", **asked).match_many(PAIRS)
+    served = load_served(ServeConfig(model=str(artefact), models={"same": str(artefact)}, device="cpu", **asked))
+    plain = Matcher.from_pretrained(artefact, device="cpu").match_many(PAIRS)
+    for name in served:
+        with make_client(served) as client:
+            assert client.get(f"/v1/models/{name}").json()["policy"] == "bands=0.4:0.4"
+            found = client.post("/match", json={"pairs": PAIRS, "model": name}).json()["data"]
+            sides = {"text_1": [a for a, _ in PAIRS], "text_2": [b for _, b in PAIRS], "model": name}
+            scores = [row["score"] for row in client.post("/score", json=sides).json()["data"]]
+        assert [row["decision"] for row in found] == [one.decision for one in alone]
+        np.testing.assert_allclose(scores, [one.probability for one in alone], atol=1e-5)
+        assert np.abs(np.subtract(scores, [one.probability for one in plain])).min() > 1e-3
+
+
+def test_a_policy_that_cannot_be_kept_names_the_artefact(folders):
+    config = ServeConfig(model=folders["cards"], device="cpu", policy="precision=high")
+    with pytest.raises(FlipkdError, match="Artefact cards: There is no threshold policy 'precision=high'"):
+        load_served(config)
+
+
 def test_what_was_not_asked_is_null(artefact, make_client, tmp_path):
     folder = edited(artefact, tmp_path / "alone", "encoder")
     with make_client(load_served(ServeConfig(model=folder, device="cpu"))) as client:

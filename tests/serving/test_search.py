@@ -43,6 +43,7 @@ def test_search_answers_as_the_index(indexed, make_client):
         assert first[name] == pytest.approx(getattr(hit, name), abs=1e-4)
     assert found["answer"] == (first if hit.match else None)
     assert found["artefact"]["name"] == "cards"
+    assert {row["decision"] for row in found["results"]} == {None}
 
 
 def test_no_match_is_no_answer(indexed, make_client, monkeypatch):
@@ -53,6 +54,25 @@ def test_no_match_is_no_answer(indexed, make_client, monkeypatch):
             found = client.post("/search", json={"query": "reset my pin"}).json()
             assert len(found["results"]) == 3
             assert (found["answer"] is not None) == answered
+
+
+def test_a_policy_of_bands_decides_hits_and_pairs_alike(folders, tmp_path, make_client):
+    place = str(tmp_path / "faq")
+    FaqIndex.build(Matcher.from_pretrained(folders["cards"], device="cpu"), ENTRIES, place).close()
+    served = load_served(ServeConfig(model=folders["cards"], index=place, policy="bands=0.4:0.4", device="cpu"))
+    one = served["cards"]
+    # Bands that part the hits at hand; the toy's own hardly differ.
+    probability = sorted(hit.probability for hit in one.index.search("reset my pin").hits)
+    one.matcher.answer = replace(one.matcher.answer, threshold=probability[2] + 1e-6)
+    one.matcher.bands = replace(one.matcher.bands, reject=probability[1] - 1e-6)
+    with make_client(served) as client:
+        found = client.post("/search", json={"query": "reset my pin"}).json()
+        pairs = [["reset my pin", row["question"]] for row in found["results"]]
+        matched = client.post("/match", json={"pairs": pairs}).json()["data"]
+    one.index.close()
+    assert [row["decision"] for row in found["results"]] == ["review", "review", "reject"]
+    assert [row["decision"] for row in matched] == ["review", "review", "reject"]
+    assert found["answer"] is None
 
 
 @pytest.mark.parametrize(

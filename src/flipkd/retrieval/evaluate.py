@@ -9,9 +9,11 @@ from flipkd.console import announce
 from flipkd.data.identity import is_empty
 from flipkd.data.reader import open_records
 from flipkd.errors import FlipkdError
+from flipkd.retrieval.baselines import bm25_order, teacher_order
 from flipkd.retrieval.index import FaqIndex
 from flipkd.retrieval.metrics import DEPTH, mrr, ndcg, success
 from flipkd.retrieval.store import FirstStage
+from flipkd.teacher.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class Evaluation:
     """Queries that some entry of the index answers."""
     unanswerable: int
     """The others."""
+    bm25: Order
+    """All entries by their words alone."""
+    teacher: Order | None
+    """All entries by the cosine of a teacher's vectors alone; None where no teacher was given."""
     first_stage: Order
     """The candidates in the order of the first stage alone."""
     verified: Order
@@ -106,7 +112,12 @@ def _rows(file: str, columns: tuple[str, ...]) -> list[tuple[int, tuple[str, ...
 
 
 def evaluate(
-    index: FaqIndex, judged: Judged, *, first_stage: FirstStage | None = None, candidates: int | None = None
+    index: FaqIndex,
+    judged: Judged,
+    *,
+    first_stage: FirstStage | None = None,
+    candidates: int | None = None,
+    teacher: Teacher | None = None,
 ) -> Evaluation:
     """Ask an index all queries.
 
@@ -118,18 +129,23 @@ def evaluate(
         judged: The queries.
         first_stage: As for `FaqIndex.search`.
         candidates: As for `FaqIndex.search`.
+        teacher: A bi-encoder that is measured alone, see `flipkd.retrieval.baselines.baseline_teacher`.
     """
     named = list(dict.fromkeys(entry for grades in judged.grades for entry in grades))
     held = index.store.known(named)
     if len(held) < len(named):
         announce("judgements", f"{len(named) - len(held)} entries left aside", "the index does not hold them")
     grades = [{entry: grade for entry, grade in each.items() if entry in held} for each in judged.grades]
-    found = index.search_many(judged.texts, top=DEPTH, first_stage=first_stage, candidates=candidates)
     can = np.array([bool(each) for each in grades])
-    refused = np.array([each.answer is None for each in found])
     asked = np.flatnonzero(can).tolist()
-    wanted = [grades[number] for number in asked]
+    wanted, queries = [grades[number] for number in asked], [judged.texts[number] for number in asked]
+    bm25 = _order(bm25_order(index.store, queries), wanted)
+    alone = None if teacher is None else _order(teacher_order(index.store, teacher, queries), wanted)
+    found = index.search_many(judged.texts, top=DEPTH, first_stage=first_stage, candidates=candidates)
+    refused = np.array([each.answer is None for each in found])
     return Evaluation(
+        bm25=bm25,
+        teacher=alone,
         answerable=int(can.sum()),
         unanswerable=int((~can).sum()),
         first_stage=_order([found[number].candidates for number in asked], wanted),

@@ -31,7 +31,7 @@ class FaqIndex:
 
     Args:
         store: The engine below.
-        matcher: The artefact that made its vectors.
+        matcher: The artefact that made its vectors, perhaps with another policy or prior than its own.
         batch_tokens: Tokens of a batch.
 
     Raises:
@@ -248,12 +248,11 @@ class FaqIndex:
             batch_tokens=self.batch_tokens,
             similarity=similarity,
         )
-        results = []
+        said, results = answers.results(), []
         for number, (query, found) in enumerate(zip(queries, ranked, strict=True)):
             mine = np.flatnonzero(of == number)
             best = mine[np.lexsort((-similarity[mine], -answers.probability[mine]))][:top].tolist()
-            columns = (answers.similarity, answers.logit, answers.probability, answers.match)
-            hits = tuple(Hit(rows[at].entry, *(column[at].item() for column in columns)) for at in best)
+            hits = tuple(Hit(rows[at].entry, **vars(said[at])) for at in best)
             results.append(Found(query, hits, tuple(row.entry.id for row in found)))
         return results
 

@@ -18,7 +18,9 @@ class Hit:
     probability: float
     """Calibrated probability that it matches the query."""
     match: bool
-    """Whether the probability reaches the artefact's threshold."""
+    """Whether the probability reaches the threshold."""
+    decision: str | None = None
+    """`accept`, `review` or `reject` where the threshold policy has bands, else None."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,10 @@ class Found:
 
     @property
     def answer(self) -> Hit | None:
-        """The best entry, or `None`, "no answer", where it is no match by the artefact's threshold."""
+        """The best entry, or `None`, "no answer", where it is no match by the policy in force.
+
+        With bands, an entry for review is no answer; it is the first hit.
+        """
         return self.hits[0] if self.hits and self.hits[0].match else None
 
 

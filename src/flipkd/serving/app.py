@@ -90,10 +90,11 @@ def _add_status(app: FastAPI, service: Service, metrics: Metrics, state: GateSta
     started = int(time.time())
 
     def card(one: Served) -> ModelCard:
-        spec = one.matcher.spec
+        spec, decision = one.matcher.spec, one.matcher.decision
         return ModelCard(
             id=one.name, created=started, hash=one.hash, base_model=spec.base_model,
             dimensions=one.matcher.student.width, threshold=one.matcher.answer.threshold,
+            policy="f1" if decision is None else decision.policy,
             teacher=spec.teacher.name if one.matcher.teacher is not None else None,
         )  # fmt: skip
 
@@ -121,7 +122,7 @@ def _add_status(app: FastAPI, service: Service, metrics: Metrics, state: GateSta
 
     @app.get("/v1/models/{name}", summary="One artefact", responses=STATUSES)
     async def model(name: str) -> ModelCard:
-        """Its name, hash, base model, threshold, and the teacher that serves along, if any."""
+        """Its name, hash, base model, threshold and its policy, and the teacher that serves along, if any."""
         return card(service.find(name))
 
 

@@ -28,6 +28,13 @@ class ServeConfig:
     """Let everybody in who reaches the address, without a key."""
     cascade: bool = False
     """Let the encoder alone answer where it is sure, as in `flipkd match --cascade`; every artefact needs a band."""
+    policy: str | None = None
+    """Another threshold policy than the artefacts', kept on each one's validation pairs: f1, accuracy, precision=P,
+    recall=R, cost=A:B (a false match costs A, a missed one B) or bands=P:Q (accept at precision P, reject at precision
+    Q, review in between)."""
+    prior: float | None = None
+    """The share of matches among the pairs that are asked, where it is another than in validation: probabilities and
+    thresholds are re-weighted to it."""
     int8: bool = False
     """Round the students' weights to int8, on a CPU: about twice as fast, and answers move a little."""
     batch_tokens: int = 1024

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flipkd.console import announce
+from flipkd.errors import FlipkdError
 from flipkd.matching.artefact import ArtefactSpec, artefact_hash
 from flipkd.matching.matcher import Matcher
 from flipkd.retrieval.index import FaqIndex
@@ -90,7 +91,8 @@ def load_served(config: ServeConfig) -> dict[str, Served]:
     """Load all artefacts, the default one first.
 
     Raises:
-        FlipkdError: If one cannot be loaded, or has no band where the cascade is asked for.
+        FlipkdError: If one cannot be loaded, cannot keep the policy or prior that is asked for, or has no band for the
+            cascade.
     """
     from flipkd.device import choose_device
     from flipkd.student.loading import load_student
@@ -105,13 +107,18 @@ def load_served(config: ServeConfig) -> dict[str, Served]:
             announce("base model", base, f"loaded once for {uses} artefacts, each with copies of what it changes")
             bases[base] = load_student(base, device=device, cache_dir=cache)
     for name, folder in folders.items():
-        matcher = Matcher.from_pretrained(
-            folder,
-            device=device,
-            cache_dir=cache,
-            int8=config.int8,
-            base=bases.get(specs[name].base_model),
-        )
+        try:
+            matcher = Matcher.from_pretrained(
+                folder,
+                device=device,
+                cache_dir=cache,
+                int8=config.int8,
+                base=bases.get(specs[name].base_model),
+                policy=config.policy,
+                prior=config.prior,
+            )
+        except FlipkdError as error:
+            raise FlipkdError(f"Artefact {name}: {error}") from error
         if config.cascade:
             announce(f"cascade of {name}", "on", matcher.require_band().reason)
         served[name] = Served(name, artefact_hash(folder), matcher, open_index(config, matcher) if not served else None)

@@ -253,13 +253,14 @@ class SearchResult(BaseModel):
     logit: float | None
     probability: float
     match: bool
+    decision: str | None
 
 
 class SearchAnswer(Answer):
     """The best entries.
 
     Attributes:
-        answer: The best one, or null, "no answer", where it is no match by the artefact's threshold.
+        answer: The best one, or null, "no answer", where it is no match by the policy in force.
         results: By falling probability.
     """
 
@@ -278,6 +279,7 @@ class ModelCard(BaseModel):
     base_model: str
     dimensions: int
     threshold: float
+    policy: str
     teacher: str | None
 
 

@@ -35,4 +35,5 @@ def _result(hit: Hit) -> SearchResult:
     return SearchResult(
         id=entry.id, question=entry.question, answer=entry.answer, extra=entry.extra, similarity=hit.similarity,
         logit=None if isnan(hit.logit) else hit.logit, probability=hit.probability, match=hit.match,
+        decision=hit.decision,
     )  # fmt: skip

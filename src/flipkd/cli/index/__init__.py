@@ -46,6 +46,13 @@ class SearchOptions(ModelOptions):
     """How candidates are found: by their vectors, by their words, or by both; by default as the index was built."""
     candidates: int | None = None
     """How many of them the decoder verifies; by default as the index was built."""
+    policy: str | None = None
+    """Another threshold policy than the artefact's, kept on its validation pairs: f1, accuracy, precision=P, recall=R,
+    cost=A:B (a false match costs A, a missed one B) or bands=P:Q (accept at precision P, reject at precision Q, review
+    in between)."""
+    prior: float | None = None
+    """The share of matches among the pairs of a query and a candidate, where it is another than in validation:
+    probabilities and thresholds are re-weighted to it."""
 
 
 def require(options: object, *names: str) -> None:
@@ -75,18 +82,23 @@ def place_of(options: IndexOptions, path: str) -> "Place":
     return Place(path, options.collection, token)
 
 
-def load(options: ModelOptions) -> "Matcher":
-    """The artefact."""
+def load(options: ModelOptions, *, policy: str | None = None, prior: float | None = None) -> "Matcher":
+    """The artefact, perhaps with another policy or prior than its own."""
     from flipkd.matching.matcher import Matcher
 
-    return Matcher.from_pretrained(options.model, device=options.device, cache_dir=options.cache_dir)
+    return Matcher.from_pretrained(
+        options.model, device=options.device, cache_dir=options.cache_dir, policy=policy, prior=prior
+    )
 
 
-def open_index(options: ModelOptions, path: str) -> "FaqIndex":
+def open_index(
+    options: ModelOptions, path: str, *, policy: str | None = None, prior: float | None = None
+) -> "FaqIndex":
     """The index, with its artefact; that it is there is checked before a model is loaded."""
     from flipkd.retrieval.engine import require_index
     from flipkd.retrieval.index import FaqIndex
 
     place = place_of(options, path)
     require_index(place)
-    return FaqIndex.open(place, load(options), batch_tokens=options.batch_tokens)
+    matcher = load(options, policy=policy, prior=prior)
+    return FaqIndex.open(place, matcher, batch_tokens=options.batch_tokens)

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from flipkd.cli.index import SearchOptions, open_index, require
 
@@ -11,8 +12,9 @@ from flipkd.cli.index import SearchOptions, open_index, require
 class Options(SearchOptions):
     """Measure success@1, MRR@10, NDCG@10 and refusals of an index.
 
-    The result is JSON on standard output: the order of the first stage alone, that of the answers, and the shares of
-    queries that were refused. A figure over no query is null.
+    The result is JSON on standard output: the orders of BM25 alone, of the teacher alone, of the first stage alone and
+    of the answers, and the shares of queries that were refused. A figure over no query is null, and so is an order
+    that was not measured.
     """
 
     queries: str = ""
@@ -22,16 +24,23 @@ class Options(SearchOptions):
     index that is judged relevant is one that should get no answer."""
     split: str | None = None
     """Take the queries whose column split says so; by default all."""
+    teacher: str | None = None
+    """A teacher to measure alone, by the cosine of its vectors: a folder, a hub id or minilm. By default the one that
+    the artefact holds, if any. Its vectors are kept in --cache-dir."""
 
 
 def run(options: Options) -> None:
     """Print one object."""
+    from flipkd.retrieval.baselines import baseline_teacher
     from flipkd.retrieval.evaluate import evaluate, read_judged
 
     require(options, "model", "index", "queries", "qrels")
     judged = read_judged(options.queries, options.qrels, split=options.split)
-    with open_index(options, options.index) as index:
-        found = evaluate(index, judged, first_stage=options.first_stage, candidates=options.candidates)
+    with open_index(options, options.index, policy=options.policy, prior=options.prior) as index:
+        teacher = baseline_teacher(
+            index.matcher, options.teacher, device=options.device, cache_dir=Path(options.cache_dir).expanduser()
+        )
+        found = evaluate(index, judged, first_stage=options.first_stage, candidates=options.candidates, teacher=teacher)
     sys.stdout.write(json.dumps(_plain(asdict(found)), indent=2) + "\n")
 
 

@@ -20,7 +20,7 @@ HEADER = ("query", "rank", "id", "question", "answer", "similarity", "logit", "p
 
 @dataclass
 class Options(SearchOptions):
-    """Search an index. A query whose best entry does not reach the artefact's threshold gets no answer."""
+    """Search an index. A query whose best entry is no match by the threshold policy gets no answer."""
 
     query: str = ""
     """One query."""
@@ -30,13 +30,15 @@ class Options(SearchOptions):
     """Entries of a query that are shown."""
     output: str | None = None
     """A file to write: .csv, a row an entry (one without an id where nothing was found), or .jsonl, an object a query.
-    By default a table goes to standard output."""
+    By default a table goes to standard output. A decision (accept, review, reject) is shown where the policy has
+    bands."""
 
 
 def run(options: Options) -> None:
     """Search, and show or write what was found."""
     from flipkd.console import announce
     from flipkd.data.reader import read_texts
+    from flipkd.evaluation.decisions import REVIEW
 
     require(options, "model", "index")
     if bool(options.query) == bool(options.queries):
@@ -45,35 +47,40 @@ def run(options: Options) -> None:
     if output is not None and output.suffix not in (".csv", ".jsonl"):
         raise FlipkdError(f"--output {output} must end in .csv or .jsonl, the formats that are written.")
     queries = [options.query] if options.queries is None else read_texts(options.queries)
-    with open_index(options, options.index) as index:
+    with open_index(options, options.index, policy=options.policy, prior=options.prior) as index:
         found = index.search_many(
             queries, top=options.top, first_stage=options.first_stage, candidates=options.candidates
         )
-        threshold = index.matcher.answer.threshold
+        threshold, bands = index.matcher.answer.threshold, index.matcher.bands
     if output is None:
-        _show(found)
+        _show(found, bands=bands is not None)
     else:
-        _write(found, output)
+        _write(found, output, bands=bands is not None)
         announce("written", output, f"{len(found)} queries")
     answered = sum(each.answer is not None for each in found)
     announce("answered", f"{answered} of {len(found)} queries", f"a match has a probability >= {threshold:.3f}")
+    if bands:
+        unsure = sum(each.hits[0].decision == REVIEW for each in found if each.hits)
+        announce("for review", f"{unsure} of {len(found)} queries", f"by their best entry, the policy {bands.policy}")
 
 
-def _show(found: "Sequence[Found]") -> None:
+def _show(found: "Sequence[Found]", *, bands: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     for each in found:
         verdict = "no answer" if each.answer is None else f"answered by {each.answer.entry.id}"
-        table = Table("id", "question", "similarity", "probability", "match", title=escape(f"{each.query}: {verdict}"))
+        named = ("id", "question", "similarity", "probability", "match", *(["decision"] if bands else []))
+        table = Table(*named, title=escape(f"{each.query}: {verdict}"))
         for hit in each.hits:
             figures = (f"{hit.similarity:.3f}", f"{hit.probability:.3f}", "yes" if hit.match else "no")
-            table.add_row(escape(hit.entry.id), escape(hit.entry.question), *figures)
+            decided = [hit.decision] if bands else []
+            table.add_row(escape(hit.entry.id), escape(hit.entry.question), *figures, *decided)
         Console().print(table)
 
 
-def _write(found: "Sequence[Found]", output: Path) -> None:
+def _write(found: "Sequence[Found]", output: Path, *, bands: bool) -> None:
     """The file appears when it is whole."""
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f"{output.name}.partial-{os.getpid()}")
@@ -81,8 +88,8 @@ def _write(found: "Sequence[Found]", output: Path) -> None:
         with partial.open("w", encoding="utf-8", newline="") as handle:
             if output.suffix == ".csv":
                 writer = csv.writer(handle, lineterminator="\n")
-                writer.writerow(HEADER)
-                writer.writerows(row for each in found for row in _rows(each))
+                writer.writerow([*HEADER, *(["decision"] if bands else [])])
+                writer.writerows(row for each in found for row in _rows(each, bands=bands))
             else:
                 handle.writelines(json.dumps(_plain(each), ensure_ascii=False) + "\n" for each in found)
         partial.replace(output)
@@ -90,12 +97,14 @@ def _write(found: "Sequence[Found]", output: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _rows(found: "Found") -> Iterator[list[Any]]:
+def _rows(found: "Found", *, bands: bool) -> Iterator[list[Any]]:
     if not found.hits:
-        yield [found.query, *[""] * (len(HEADER) - 2), 0]
+        yield [found.query, *[""] * (len(HEADER) - 2), 0, *([""] if bands else [])]
     for rank, hit in enumerate(found.hits, start=1):
         figures = ["" if isnan(value) else f"{value:.6f}" for value in (hit.similarity, hit.logit, hit.probability)]
-        yield [found.query, rank, hit.entry.id, hit.entry.question, hit.entry.answer, *figures, int(hit.match)]
+        decided = [hit.decision] if bands else []
+        entry = (hit.entry.id, hit.entry.question, hit.entry.answer)
+        yield [found.query, rank, *entry, *figures, int(hit.match), *decided]
 
 
 def _plain(found: "Found") -> dict[str, Any]:
