@@ -9,6 +9,7 @@ from flipkd.errors import FlipkdError
 from flipkd.experiments import report
 from flipkd.experiments.cells import read_cells, write_cell
 from flipkd.experiments.comparisons import read_results
+from flipkd.experiments.grid import settings_digest
 from flipkd.experiments.report import BEGIN, END, summary_table, update_between, update_file, write_report
 from flipkd.experiments.sets import PAIR_SETS
 
@@ -135,7 +136,21 @@ def test_the_heading_says_what_made_it(text):
     assert "`flipkd reproduce`" in heading
     assert "Commits of the cells: `abc1234`, `fff0000+`." in heading
     assert "Versions: flipkd 0.1.0, torch 2.0." in heading
-    assert "| mqp | health, en | smollm2-135m | minilm | 100 | 200 | `5a3b1e` | 0, 1, 2 |" in heading
+    assert "| mqp | health, en | smollm2-135m | minilm | 100 | 200 | `5a3b1e` | earlier: 0c0ffee | 0, 1, 2 |" in heading
+
+
+def test_cells_of_today_s_settings_are_said_to_be(tmp_path):
+    put(tmp_path, "mqp", "floor", 40, settings=settings_digest(PAIR_SETS["mqp"]))
+    assert "| `5a3b1e` | of today | 0 |" in write_report(tmp_path).read_text()
+
+
+def test_methods_of_a_set_are_compared_at_its_last_settings_alone(tmp_path):
+    put(tmp_path, "mqp", "floor", 40, settings="before")
+    put(tmp_path, "mqp", "fine_tuned_long", 40, settings="before")
+    put(tmp_path, "mqp", "flipped_decoder", 20, settings="after")
+    shown = section(write_report(tmp_path).read_text(), "mqp")
+    assert lines(shown, "flipped_decoder")[0][0] == "0.900"
+    assert lines(shown, "fine_tuned_long")[0][0] == "–"
 
 
 def test_the_report_is_the_same_each_time(folder):

@@ -85,9 +85,12 @@ def by_set(cells: Iterable[Cell]) -> BySet:
     """Sort cells by set, method and seed, in the order of the table, what it does not know last; the later counts.
 
     Args:
-        cells: In the order they were written: of two of one set, method and seed the first was run again.
+        cells: In the order they were written: of two of one set, method and seed the first was run again. Of a set
+            whose settings changed, the cells of the last ones alone are taken: methods are compared at one recipe.
     """
-    last = {(cell.set, cell.method, cell.seed): cell for cell in cells}
+    written = list(cells)
+    settings = {cell.set: cell.settings for cell in written}
+    last = {(cell.set, cell.method, cell.seed): cell for cell in written if cell.settings == settings[cell.set]}
     sets, methods = list(PAIR_SETS), [*ONE_MODEL, *TWO_MODELS]
 
     def place(name: str, known: list[str]) -> tuple[int, str]:

@@ -12,6 +12,7 @@ from flipkd.errors import FlipkdError
 from flipkd.evaluation.intervals import LEVEL, REPLICATES
 from flipkd.experiments.cells import Cell
 from flipkd.experiments.comparisons import SetResults, by_set, over_seeds, read_results
+from flipkd.experiments.grid import settings_digest
 from flipkd.experiments.marks import Condition, marks
 from flipkd.experiments.retrieval_cells import read_retrieval, retrieval_table
 from flipkd.experiments.sections import DASH, code, listed, set_section, table
@@ -108,7 +109,10 @@ def _heading(found: Sequence[SetResults]) -> str:
         known = PAIR_SETS.get(each.name)
         about = (known.domain, known.student, known.teacher) if known else (DASH,) * 3
         pairs = listed(sorted({cell.pairs for cell in each.every}))
-        rows.append([each.name, *about, pairs, str(each.rows), code(each.every[0].sample), listed(each.seeds)])
+        settings = each.every[0].settings
+        recipe = DASH if known is None else "of today" if settings == settings_digest(known) else f"earlier: {settings}"
+        sample = code(each.every[0].sample)
+        rows.append([each.name, *about, pairs, str(each.rows), sample, recipe, listed(each.seeds)])
     none = [name for name in PAIR_SETS if name not in {each.name for each in found}]
     return "\n\n".join(
         [
@@ -122,7 +126,12 @@ def _heading(found: Sequence[SetResults]) -> str:
             f"{REPLICATES:,} draws of the test rows, pairs that share a text together, the same rows for both methods "
             "and all seeds, over the seeds that both have. They speak of other test pairs, not of other trainings. "
             "Bold: 0 lies outside.",
-            table(["set", "about", "student", "teacher", "pairs learnt from", "test rows", "sample", "seeds"], rows),
+            "Every set is measured with one recipe; where that is an earlier one, the defaults have changed since, and "
+            "its figures are not those of today's.",
+            table(
+                ["set", "about", "student", "teacher", "pairs learnt from", "test rows", "sample", "recipe", "seeds"],
+                rows,
+            ),
             f"Sets without a cell: {listed(none)}.",
         ]
     )
