@@ -35,7 +35,7 @@ def refusal(folder, capfd, *words, output="out.csv"):
     said = capfd.readouterr().err
     assert said.count("error: ") == 1
     assert "Traceback" not in said
-    assert not list(folder.glob("out.csv*"))
+    assert not list(folder.glob("*out.csv*"))
     return " ".join(said[said.index("error: ") :].split())
 
 
