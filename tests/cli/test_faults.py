@@ -75,6 +75,14 @@ def test_an_edited_template(copy, capfd):
     assert "The stored template lacks or adds label_ids" in refusal(copy, capfd)
 
 
+def test_another_cap_than_thresholds_were_fitted_under(copy, capfd):
+    template = json.loads((copy / "run" / "flipkd.json").read_text())["template"]
+    for cap in (39, 41, None):
+        edit(copy, template=template | {"max_text_tokens": cap})
+        said = refusal(copy, capfd)
+        assert f"template.max_text_tokens is {cap}, but the artefact was trained and its thresholds fitted" in said
+
+
 def test_another_tokenizer(copy, capfd):
     base_model(family="unigram")[1].save_pretrained(copy / "base")
     assert "the tokenizer is another one" in refusal(copy, capfd)

@@ -48,7 +48,7 @@ def run(options: Options) -> None:
     else:
         spec = ArtefactSpec.read(Path(options.model))
         tokenizer = load_tokenizer(spec.base_model, cache_dir=cache)
-        template = Template.from_dict(spec.template)
+        template = spec.stored_template()
         template.check_tokenizer(tokenizer)
     table = next(iter_pairs(options.pairs, columns=options.columns, encoding=options.encoding, chunk_rows=options.rows))
     places = [f"{table.source}, line {line}" for line in table.line]

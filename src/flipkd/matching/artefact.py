@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flipkd.errors import FlipkdError
+from flipkd.student.template import Template
 
 SPEC_FILE = "flipkd.json"
 TEACHER_FOLDER = "teacher"
@@ -73,6 +74,21 @@ class ArtefactSpec(BaseModel):
     seed: int
     cascade: dict[str, Any] | None = None
     decision: dict[str, Any] | None = None
+
+    def stored_template(self) -> Template:
+        """The template, whose cap must be the one that thresholds were fitted under.
+
+        Raises:
+            FlipkdError: If a field is missing or unknown, or `max_text_tokens` was edited.
+        """
+        template = Template.from_dict(self.template)
+        fitted = self.config.get("max_text_tokens", template.max_text_tokens)
+        if template.max_text_tokens != fitted:
+            raise FlipkdError(
+                f"{SPEC_FILE}: template.max_text_tokens is {template.max_text_tokens!r}, but the artefact was trained "
+                f"and its thresholds fitted with {fitted!r}. Put that back, or train again with --max-text-tokens."
+            )
+        return template
 
     def write(self, folder: Path) -> None:
         """Write `flipkd.json`."""

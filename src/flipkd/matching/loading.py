@@ -33,7 +33,6 @@ def load_parts(
     from flipkd.student.adapter import load_adapter
     from flipkd.student.int8 import quantise
     from flipkd.student.loading import load_student, sharing_copy
-    from flipkd.student.template import Template
     from flipkd.student.trunk import model_fingerprint
 
     spec = read_deciding(folder, policy=policy, prior=prior)
@@ -44,7 +43,7 @@ def load_parts(
             f"{spec.base_model} is not the base model that {folder} was trained on: its weights differ. "
             "Point the artefact's base_model at the right one, or train again."
         )
-    template = Template.from_dict(spec.template)
+    template = spec.stored_template()
     template.check_tokenizer(tokenizer)
     merges = next(model.parameters()).dtype == torch.float32
     if base is not None:
