@@ -7,7 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, normalizers
+from transformers import AutoTokenizer
 
+from flipkd import Matcher
 from flipkd.cli.main import main
 from tiny import base_model, pairs, write_csv
 
@@ -84,8 +87,31 @@ def test_another_cap_than_thresholds_were_fitted_under(copy, capfd):
 
 
 def test_another_tokenizer(copy, capfd):
+    base_model(family="unigram")[1].save_pretrained(copy / "run")
+    assert "is gone, or is another one than the run wrote" in refusal(copy, capfd)
+    edit(copy, tokenizer=None)
+    assert "the tokenizer is another one" in refusal(copy, capfd)
+
+
+def test_another_tokenizer_where_the_artefact_holds_none(copy, capfd):
+    for file in json.loads((copy / "run" / "flipkd.json").read_text())["tokenizer"]:
+        (copy / "run" / file).unlink()
+    edit(copy, tokenizer=None)
+    test_the_copy_itself_answers(copy)
+    (copy / "out.csv").unlink()
     base_model(family="unigram")[1].save_pretrained(copy / "base")
     assert "the tokenizer is another one" in refusal(copy, capfd)
+
+
+def test_the_artefacts_own_tokenizer_goes_before_the_bases(copy):
+    words = Tokenizer.from_file(str(copy / "base" / "tokenizer.json"))
+    words.normalizer = normalizers.Prepend("money ")
+    words.save(str(copy / "base" / "tokenizer.json"))
+    text = "reset my pin"
+    own, base = (AutoTokenizer.from_pretrained(copy / place) for place in ("run", "base"))
+    assert own(text).input_ids != base(text).input_ids
+    matcher = Matcher.from_pretrained(copy / "run", device="cpu")
+    assert matcher.student.tokenizer(text).input_ids == own(text).input_ids
 
 
 @pytest.mark.parametrize("version", [0, 99, "1.5", None])
@@ -111,6 +137,8 @@ def cut(file):
         (os.remove, "base/model.safetensors", "Could not load the student"),
         (cut, "base/config.json", "Could not load the student"),
         (os.remove, "base/config.json", "Could not load the student"),
+        (cut, "run/tokenizer.json", "tokenizer.json is gone, or is another one"),
+        (os.remove, "run/tokenizer.json", "tokenizer.json is gone, or is another one"),
         (cut, "base/tokenizer.json", "Could not load the student"),
         (os.remove, "base/tokenizer.json", "Could not load the student"),
         (shutil.rmtree, "base", "Could not load the student"),

@@ -53,6 +53,7 @@ class ArtefactSpec(BaseModel):
             no decoder, no band could be fitted, or the run is older than the cascade.
         decision: What the threshold was chosen for and what it achieves, see `flipkd.evaluation.decisions.Decision`;
             none in version 1, whose threshold has the best F1.
+        tokenizer: SHA-256 of each of the tokenizer's files beside it; none in artefacts that are older than this.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,6 +75,7 @@ class ArtefactSpec(BaseModel):
     seed: int
     cascade: dict[str, Any] | None = None
     decision: dict[str, Any] | None = None
+    tokenizer: dict[str, str] | None = None
 
     def stored_template(self) -> Template:
         """The template, whose cap must be the one that thresholds were fitted under.
@@ -114,6 +116,11 @@ class ArtefactSpec(BaseModel):
             raise FlipkdError(
                 f"{file}: {place}: {first['msg']}. The artefact was written by another version of flipkd, or edited."
             ) from error
+
+
+def file_hash(file: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal digits."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def vector_fingerprint(folder: Path, spec: ArtefactSpec) -> str:
