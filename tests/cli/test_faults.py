@@ -52,6 +52,39 @@ def test_another_base_of_the_same_shape(copy, capfd):
     assert "is not the base model" in refusal(copy, capfd)
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"rms_norm_eps": 1e-3}, "rms_norm_eps in its config.json was 1e-06 and is 0.001"),
+        ({"hidden_act": "gelu"}, 'hidden_act in its config.json was "silu" and is "gelu"'),
+        (
+            {"rope_parameters": {"rope_theta": 500.0, "rope_type": "default"}},
+            "rope_parameters.rope_theta in its config.json was 10000.0 and is 500.0",
+        ),
+    ],
+)
+def test_a_base_whose_configuration_was_edited(copy, capfd, fields, expected):
+    file = copy / "base" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+    assert expected in refusal(copy, capfd)
+
+
+def test_a_base_whose_configuration_says_nothing_else_of_its_computing(copy):
+    file = copy / "base" / "config.json"
+    other = {"use_cache": False, "attention_dropout": 0.5, "transformers_version": "4.0.0", "eos_token_id": 3}
+    file.write_text(json.dumps(json.loads(file.read_text()) | other))
+    test_the_copy_itself_answers(copy)
+
+
+def test_an_artefact_from_before_these_were_recorded(copy):
+    file = copy / "run" / "flipkd.json"
+    fields = json.loads(file.read_text())
+    assert fields.pop("base_numbers")
+    assert fields.pop("tokenizer")
+    file.write_text(json.dumps(fields))
+    test_the_copy_itself_answers(copy)
+
+
 def test_an_adapter_of_another_base(copy, capfd):
     from safetensors.torch import load_file, save_file
 

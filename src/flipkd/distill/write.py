@@ -26,7 +26,7 @@ from flipkd.matching.matcher import Matcher
 from flipkd.report.render import CARD_FILE, REPORT_FILE, html_report, model_card
 from flipkd.student.inference import EncodedPairs
 from flipkd.student.model import Student
-from flipkd.student.trunk import model_fingerprint
+from flipkd.student.trunk import computing_numbers, model_fingerprint
 from flipkd.teacher.teacher import Teacher
 from flipkd.teacher.thresholds import DualThresholds
 
@@ -125,6 +125,7 @@ def write_artefact(
         seed=config.seed,
         cascade=None if findings.cascade.band is None else findings.cascade.band.as_dict(),
         decision=findings.settled.decision.as_dict(),
+        base_numbers=computing_numbers(student.model.get_base_model()),
         tokenizer={file.name: file_hash(file) for file in map(Path, words) if file.is_file()},
     )
     student.model.save_pretrained(folder)

@@ -53,6 +53,8 @@ class ArtefactSpec(BaseModel):
             no decoder, no band could be fitted, or the run is older than the cascade.
         decision: What the threshold was chosen for and what it achieves, see `flipkd.evaluation.decisions.Decision`;
             none in version 1, whose threshold has the best F1.
+        base_numbers: What the base's configuration says of how it computes, see
+            `flipkd.student.trunk.computing_numbers`; none in artefacts that are older than this.
         tokenizer: SHA-256 of each of the tokenizer's files beside it; none in artefacts that are older than this.
     """
 
@@ -75,6 +77,7 @@ class ArtefactSpec(BaseModel):
     seed: int
     cascade: dict[str, Any] | None = None
     decision: dict[str, Any] | None = None
+    base_numbers: dict[str, str] | None = None
     tokenizer: dict[str, str] | None = None
 
     def stored_template(self) -> Template:

@@ -33,7 +33,7 @@ def load_parts(
     from flipkd.student.adapter import load_adapter
     from flipkd.student.int8 import quantise
     from flipkd.student.loading import load_student, sharing_copy
-    from flipkd.student.trunk import model_fingerprint
+    from flipkd.student.trunk import computing_numbers, model_fingerprint
 
     spec = read_deciding(folder, policy=policy, prior=prior)
     chosen = choose_device(device)
@@ -43,6 +43,14 @@ def load_parts(
             f"{spec.base_model} is not the base model that {folder} was trained on: its weights differ. "
             "Point the artefact's base_model at the right one, or train again."
         )
+    now = computing_numbers(model)
+    # Another version of transformers may name other fields: what only one side has says nothing.
+    for name, then in (spec.base_numbers or {}).items():
+        if now.get(name, then) != then:
+            raise FlipkdError(
+                f"{spec.base_model} computes otherwise than when {folder} was trained: {name} in its config.json was "
+                f"{then} and is {now[name]}. Put it back, or train again."
+            )
     template = spec.stored_template()
     tokenizer = own_tokenizer(folder, spec) or base_tokenizer
     template.check_tokenizer(tokenizer)
