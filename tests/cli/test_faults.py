@@ -7,7 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, normalizers
+from transformers import AutoTokenizer
 
+from flipkd import Matcher
 from flipkd.cli.main import main
 from tiny import base_model, pairs, write_csv
 
@@ -35,7 +38,7 @@ def refusal(folder, capfd, *words, output="out.csv"):
     said = capfd.readouterr().err
     assert said.count("error: ") == 1
     assert "Traceback" not in said
-    assert not list(folder.glob("out.csv*"))
+    assert not list(folder.glob("*out.csv*"))
     return " ".join(said[said.index("error: ") :].split())
 
 
@@ -47,6 +50,39 @@ def test_the_copy_itself_answers(copy):
 def test_another_base_of_the_same_shape(copy, capfd):
     base_model(seed=1)[0].save_pretrained(copy / "base")
     assert "is not the base model" in refusal(copy, capfd)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"rms_norm_eps": 1e-3}, "rms_norm_eps in its config.json was 1e-06 and is 0.001"),
+        ({"hidden_act": "gelu"}, 'hidden_act in its config.json was "silu" and is "gelu"'),
+        (
+            {"rope_parameters": {"rope_theta": 500.0, "rope_type": "default"}},
+            "rope_parameters.rope_theta in its config.json was 10000.0 and is 500.0",
+        ),
+    ],
+)
+def test_a_base_whose_configuration_was_edited(copy, capfd, fields, expected):
+    file = copy / "base" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+    assert expected in refusal(copy, capfd)
+
+
+def test_a_base_whose_configuration_says_nothing_else_of_its_computing(copy):
+    file = copy / "base" / "config.json"
+    other = {"use_cache": False, "attention_dropout": 0.5, "transformers_version": "4.0.0", "eos_token_id": 3}
+    file.write_text(json.dumps(json.loads(file.read_text()) | other))
+    test_the_copy_itself_answers(copy)
+
+
+def test_an_artefact_from_before_these_were_recorded(copy):
+    file = copy / "run" / "flipkd.json"
+    fields = json.loads(file.read_text())
+    assert fields.pop("base_numbers")
+    assert fields.pop("tokenizer")
+    file.write_text(json.dumps(fields))
+    test_the_copy_itself_answers(copy)
 
 
 def test_an_adapter_of_another_base(copy, capfd):
@@ -75,9 +111,40 @@ def test_an_edited_template(copy, capfd):
     assert "The stored template lacks or adds label_ids" in refusal(copy, capfd)
 
 
+def test_another_cap_than_thresholds_were_fitted_under(copy, capfd):
+    template = json.loads((copy / "run" / "flipkd.json").read_text())["template"]
+    for cap in (39, 41, None):
+        edit(copy, template=template | {"max_text_tokens": cap})
+        said = refusal(copy, capfd)
+        assert f"template.max_text_tokens is {cap}, but the artefact was trained and its thresholds fitted" in said
+
+
 def test_another_tokenizer(copy, capfd):
+    base_model(family="unigram")[1].save_pretrained(copy / "run")
+    assert "is gone, or is another one than the run wrote" in refusal(copy, capfd)
+    edit(copy, tokenizer=None)
+    assert "the tokenizer is another one" in refusal(copy, capfd)
+
+
+def test_another_tokenizer_where_the_artefact_holds_none(copy, capfd):
+    for file in json.loads((copy / "run" / "flipkd.json").read_text())["tokenizer"]:
+        (copy / "run" / file).unlink()
+    edit(copy, tokenizer=None)
+    test_the_copy_itself_answers(copy)
+    (copy / "out.csv").unlink()
     base_model(family="unigram")[1].save_pretrained(copy / "base")
     assert "the tokenizer is another one" in refusal(copy, capfd)
+
+
+def test_the_artefacts_own_tokenizer_goes_before_the_bases(copy):
+    words = Tokenizer.from_file(str(copy / "base" / "tokenizer.json"))
+    words.normalizer = normalizers.Prepend("money ")
+    words.save(str(copy / "base" / "tokenizer.json"))
+    text = "reset my pin"
+    own, base = (AutoTokenizer.from_pretrained(copy / place) for place in ("run", "base"))
+    assert own(text).input_ids != base(text).input_ids
+    matcher = Matcher.from_pretrained(copy / "run", device="cpu")
+    assert matcher.student.tokenizer(text).input_ids == own(text).input_ids
 
 
 @pytest.mark.parametrize("version", [0, 99, "1.5", None])
@@ -103,6 +170,8 @@ def cut(file):
         (os.remove, "base/model.safetensors", "Could not load the student"),
         (cut, "base/config.json", "Could not load the student"),
         (os.remove, "base/config.json", "Could not load the student"),
+        (cut, "run/tokenizer.json", "tokenizer.json is gone, or is another one"),
+        (os.remove, "run/tokenizer.json", "tokenizer.json is gone, or is another one"),
         (cut, "base/tokenizer.json", "Could not load the student"),
         (os.remove, "base/tokenizer.json", "Could not load the student"),
         (shutil.rmtree, "base", "Could not load the student"),

@@ -9,6 +9,7 @@ import pytest
 
 from flipkd.cli import main
 from flipkd.cli.main import main as run
+from flipkd.data.reader import read_pairs
 from flipkd.evaluation.answer import Answer
 from flipkd.evaluation.cascade import Band
 from flipkd.matching.matcher import MatchArrays, Matcher
@@ -41,6 +42,13 @@ def test_rows_keep_order_duplicates_and_further_columns(artefact, tmp_path):
     assert [(r["text_a"], r["text_b"], r["note"]) for r in found] == rows
     assert found[0] == found[2]
     assert list(found[0])[-4:] == ["probability", "similarity", "logit", "match"]
+
+
+def test_a_lone_carriage_return_in_a_text_is_read_back(artefact, tmp_path):
+    rows = [("reset\rmy pin", "open account", "one\rnote")]
+    assert match(artefact, write(tmp_path / "pairs.csv", rows), tmp_path / "out.csv") == 0
+    again = read_pairs(str(tmp_path / "out.csv"), labelled=False)
+    assert (again.text_a, again.text_b, again.extra["note"]) == (["reset\rmy pin"], ["open account"], ["one\rnote"])
 
 
 def test_chunks_answer_as_the_whole(artefact, tmp_path):

@@ -71,6 +71,15 @@ def test_a_damaged_file_is_named(file, copy):
         html_report(copy)
 
 
+@pytest.mark.parametrize("digits", [400, 5000])
+@pytest.mark.parametrize("file", ["flipkd.json", "evaluation/metrics.json", "training/run.json", "training/log.jsonl"])
+def test_a_number_beyond_every_float_is_told(file, digits, copy):
+    (copy / file).write_text('{"seed": 1' + "0" * digits + "}")
+    for page in (html_report, model_card) if file != "training/log.jsonl" else (html_report,):
+        with pytest.raises(FlipkdError, match=rf"{file.rpartition('/')[2]} is damaged"):
+            page(copy)
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_key_that_is_missing_or_of_another_type_stops_nothing(data, artefact, tmp_path):

@@ -36,6 +36,7 @@ def run(options: Options) -> None:
     """Print one block a pair to standard output."""
     from flipkd.data.reader import iter_pairs
     from flipkd.matching.artefact import ArtefactSpec
+    from flipkd.matching.loading import own_tokenizer
     from flipkd.student.loading import load_tokenizer
     from flipkd.student.template import Template
 
@@ -47,8 +48,8 @@ def run(options: Options) -> None:
         template = Template.build(tokenizer)
     else:
         spec = ArtefactSpec.read(Path(options.model))
-        tokenizer = load_tokenizer(spec.base_model, cache_dir=cache)
-        template = Template.from_dict(spec.template)
+        tokenizer = own_tokenizer(Path(options.model), spec) or load_tokenizer(spec.base_model, cache_dir=cache)
+        template = spec.stored_template()
         template.check_tokenizer(tokenizer)
     table = next(iter_pairs(options.pairs, columns=options.columns, encoding=options.encoding, chunk_rows=options.rows))
     places = [f"{table.source}, line {line}" for line in table.line]

@@ -1,7 +1,5 @@
 """`flipkd match`: a file of pairs in, the same rows with their answers out."""
 
-import csv
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,6 +58,7 @@ class Options:
 def run(options: Options) -> None:
     """Stream the pairs through the matcher; the output appears when it is whole."""
     from flipkd.console import announce, progress_bar
+    from flipkd.data.delimited import written_csv
     from flipkd.data.reader import iter_pairs
     from flipkd.evaluation.decisions import ACCEPT, REJECT, REVIEW
     from flipkd.matching.matcher import Matcher
@@ -83,40 +82,33 @@ def run(options: Options) -> None:
     decided: Counter[str | None] = Counter()
     if options.cascade:
         announce("cascade", "on", matcher.require_band().reason)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f"{output.name}.partial-{os.getpid()}")
     known = VectorCache()
     matches = rows = skipped = 0
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as handle, progress_bar() as progress:
-            task = progress.add_task("pairs answered", total=None)
-            writer = csv.writer(handle, lineterminator="\n")
-            tables = iter_pairs(
-                options.pairs,
-                columns=options.columns,
-                encoding=options.encoding,
-                empty=options.empty,
-                chunk_rows=options.chunk_rows,
+    with written_csv(output) as writer, progress_bar() as progress:
+        task = progress.add_task("pairs answered", total=None)
+        tables = iter_pairs(
+            options.pairs,
+            columns=options.columns,
+            encoding=options.encoding,
+            empty=options.empty,
+            chunk_rows=options.chunk_rows,
+        )
+        for table in tables:
+            if rows == 0:
+                writer.writerow(["text_a", "text_b", *table.extra, *FIGURES, *(["decision"] if bands else [])])
+            found = matcher.match_arrays(
+                table.text_a,
+                table.text_b,
+                batch_tokens=options.batch_tokens,
+                cascade=options.cascade,
+                known=known,
             )
-            for table in tables:
-                if rows == 0:
-                    writer.writerow(["text_a", "text_b", *table.extra, *FIGURES, *(["decision"] if bands else [])])
-                found = matcher.match_arrays(
-                    table.text_a,
-                    table.text_b,
-                    batch_tokens=options.batch_tokens,
-                    cascade=options.cascade,
-                    known=known,
-                )
-                writer.writerows(zip(table.text_a, table.text_b, *table.extra.values(), *_cells(found), strict=True))
-                rows += len(table)
-                matches += int(found.match.sum())
-                skipped += found.skipped
-                decided.update(found.decisions)
-                progress.update(task, advance=len(table))
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
+            writer.writerows(zip(table.text_a, table.text_b, *table.extra.values(), *_cells(found), strict=True))
+            rows += len(table)
+            matches += int(found.match.sum())
+            skipped += found.skipped
+            decided.update(found.decisions)
+            progress.update(task, advance=len(table))
     threshold = matcher.answer.threshold
     announce("written", output, f"{rows} pairs, {matches} matches at probability >= {threshold:.3f}")
     if bands:

@@ -4,12 +4,14 @@ import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import IO
+from pathlib import Path
+from typing import IO, Any
 
 from flipkd.console import announce
 from flipkd.data.encoding import open_text
 from flipkd.data.records import Records, batched
 from flipkd.errors import FlipkdError
+from flipkd.files import written_whole
 
 LONGEST_CELL = 10_000_000
 """Characters of the longest cell of a CSV: a bound, so that an unbalanced quote can't eat a large file."""
@@ -56,6 +58,18 @@ def numbered(first: Sequence[str], named: Sequence[str]) -> list[str] | None:
     if named and all(name.isdecimal() for name in named) and not set(named) <= set(first):
         return [str(number) for number in range(1, len(first) + 1)]
     return None
+
+
+@contextmanager
+def written_csv(file: Path) -> Iterator[Any]:
+    """Give a writer of `csv` for a file that appears whole or not at all; `delimited_records` reads any text back.
+
+    Args:
+        file: Replaced, if it is there; its folder is made if need be.
+    """
+    with written_whole(file) as partial, partial.open("w", encoding="utf-8", newline="") as handle:
+        # With lines that end in \n alone, csv would leave a lone \r inside a text without quotes.
+        yield csv.writer(handle)
 
 
 @contextmanager

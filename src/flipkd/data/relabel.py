@@ -1,15 +1,14 @@
 """Lists of pairs for relabelling: written for a spreadsheet, read back with the new labels."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flipkd.data.delimited import written_csv
 from flipkd.data.labels import label_of
 from flipkd.data.reader import read_pairs
 from flipkd.data.table import PairTable
 from flipkd.errors import FlipkdError
-from flipkd.files import written_whole
 
 COLUMNS = ("text_a", "text_b", "label", "new_label", "why", "source", "line")
 """Of a list, before its own: `read_pairs` reads it, and `new_label` is what a reader fills in."""
@@ -64,9 +63,7 @@ def write_list(path: Path, pairs: Sequence[Listed]) -> None:
         path: The file; replaced if it exists.
         pairs: At least one.
     """
-    with written_whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as handle:
-        # With lines that end in \n alone, csv would leave a lone \r inside a text without quotes.
-        writer = csv.writer(handle)
+    with written_csv(path) as writer:
         writer.writerow([*COLUMNS, *pairs[0].further])
         for pair in pairs:
             cells = (pair.text_a, pair.text_b, pair.label, "", pair.why, pair.source, pair.line)

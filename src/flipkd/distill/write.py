@@ -21,12 +21,12 @@ from flipkd.distill.settle import Settled
 from flipkd.distill.splits import Splits
 from flipkd.evaluation.cascade import Band, Point
 from flipkd.evaluation.predictions import PREDICTIONS, answer_column, write_predictions
-from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, TeacherRecord
+from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, TeacherRecord, file_hash
 from flipkd.matching.matcher import Matcher
 from flipkd.report.render import CARD_FILE, REPORT_FILE, html_report, model_card
 from flipkd.student.inference import EncodedPairs
 from flipkd.student.model import Student
-from flipkd.student.trunk import model_fingerprint
+from flipkd.student.trunk import computing_numbers, model_fingerprint
 from flipkd.teacher.teacher import Teacher
 from flipkd.teacher.thresholds import DualThresholds
 
@@ -103,6 +103,7 @@ def write_artefact(
     Raises:
         FlipkdError: If the reloaded artefact does not answer as the run did.
     """
+    words = student.tokenizer.save_pretrained(folder)
     spec = ArtefactSpec(
         base_model=config.student,
         base_fingerprint=model_fingerprint(student.model.get_base_model()),
@@ -124,9 +125,10 @@ def write_artefact(
         seed=config.seed,
         cascade=None if findings.cascade.band is None else findings.cascade.band.as_dict(),
         decision=findings.settled.decision.as_dict(),
+        base_numbers=computing_numbers(student.model.get_base_model()),
+        tokenizer={file.name: file_hash(file) for file in map(Path, words) if file.is_file()},
     )
     student.model.save_pretrained(folder)
-    student.tokenizer.save_pretrained(folder)
     spec.write(folder)
     if config.keep_teacher:
         teacher.save(folder / TEACHER_FOLDER)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ import numpy as np
 
 from flipkd.distill.config import DistillConfig
 from flipkd.errors import FlipkdError
+from flipkd.files import written_whole
 
 T = TypeVar("T")
 
@@ -143,7 +143,6 @@ def write_cell(
     import pyarrow.parquet as pq
 
     file = predictions_file(results, cell.set, cell.method, cell.seed)
-    file.parent.mkdir(parents=True, exist_ok=True)
     columns = {
         "row": row.astype(np.int32),
         "label": label.astype(np.int8),
@@ -151,9 +150,8 @@ def write_cell(
         "value": value.astype(np.float64),
         "match": value >= cell.threshold,
     }
-    partial = file.with_suffix(f".partial-{os.getpid()}")
-    pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), partial)
-    partial.replace(file)
+    with written_whole(file) as partial:
+        pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), partial)
     with (results / CELLS).open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(asdict(cell), ensure_ascii=False) + "\n")
 

@@ -1,6 +1,5 @@
 """The methods of the main table on one set with one seed, each trained once and kept until the work is deleted."""
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,6 +21,7 @@ from flipkd.evaluation.overlap import overlap
 from flipkd.evaluation.thresholds import best_threshold
 from flipkd.experiments.labels import LIMITS, LabelWarmupTrainer, label_signal
 from flipkd.experiments.outcome import Outcome
+from flipkd.files import written_whole
 from flipkd.student.inference import EncodedPairs
 from flipkd.student.model import Student
 from flipkd.student.packing import pack, to_device
@@ -262,10 +262,8 @@ class SetRun:
         else:
             self._run.reset()
             read = self._run.read("zero_shot", vectors=False)
-            partial = kept.with_suffix(f".partial-{os.getpid()}")
-            with partial.open("wb") as handle:
+            with written_whole(kept) as partial, partial.open("wb") as handle:
                 np.savez(handle, **read)  # type: ignore[arg-type]
-            partial.replace(kept)
         return self._by_threshold(read["validation_log_odds"], read["test_log_odds"], 0.0, trained=False)
 
     def _decoder(self, name: str, *pieces: str) -> Outcome:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flipkd.errors import FlipkdError
+from flipkd.student.template import Template
 
 SPEC_FILE = "flipkd.json"
 TEACHER_FOLDER = "teacher"
@@ -52,6 +53,9 @@ class ArtefactSpec(BaseModel):
             no decoder, no band could be fitted, or the run is older than the cascade.
         decision: What the threshold was chosen for and what it achieves, see `flipkd.evaluation.decisions.Decision`;
             none in version 1, whose threshold has the best F1.
+        base_numbers: What the base's configuration says of how it computes, see
+            `flipkd.student.trunk.computing_numbers`; none in artefacts that are older than this.
+        tokenizer: SHA-256 of each of the tokenizer's files beside it; none in artefacts that are older than this.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,6 +77,23 @@ class ArtefactSpec(BaseModel):
     seed: int
     cascade: dict[str, Any] | None = None
     decision: dict[str, Any] | None = None
+    base_numbers: dict[str, str] | None = None
+    tokenizer: dict[str, str] | None = None
+
+    def stored_template(self) -> Template:
+        """The template, whose cap must be the one that thresholds were fitted under.
+
+        Raises:
+            FlipkdError: If a field is missing or unknown, or `max_text_tokens` was edited.
+        """
+        template = Template.from_dict(self.template)
+        fitted = self.config.get("max_text_tokens", template.max_text_tokens)
+        if template.max_text_tokens != fitted:
+            raise FlipkdError(
+                f"{SPEC_FILE}: template.max_text_tokens is {template.max_text_tokens!r}, but the artefact was trained "
+                f"and its thresholds fitted with {fitted!r}. Put that back, or train again with --max-text-tokens."
+            )
+        return template
 
     def write(self, folder: Path) -> None:
         """Write `flipkd.json`."""
@@ -98,6 +119,11 @@ class ArtefactSpec(BaseModel):
             raise FlipkdError(
                 f"{file}: {place}: {first['msg']}. The artefact was written by another version of flipkd, or edited."
             ) from error
+
+
+def file_hash(file: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal digits."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def vector_fingerprint(folder: Path, spec: ArtefactSpec) -> str:

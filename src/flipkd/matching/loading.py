@@ -7,7 +7,7 @@ import torch
 
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
-from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, vector_fingerprint
+from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, file_hash, vector_fingerprint
 from flipkd.matching.validation import read_deciding
 from flipkd.student.model import Student
 from flipkd.teacher.teacher import Teacher
@@ -33,18 +33,26 @@ def load_parts(
     from flipkd.student.adapter import load_adapter
     from flipkd.student.int8 import quantise
     from flipkd.student.loading import load_student, sharing_copy
-    from flipkd.student.template import Template
-    from flipkd.student.trunk import model_fingerprint
+    from flipkd.student.trunk import computing_numbers, model_fingerprint
 
     spec = read_deciding(folder, policy=policy, prior=prior)
     chosen = choose_device(device)
-    model, tokenizer = base or load_student(spec.base_model, device=chosen, cache_dir=cache)
+    model, base_tokenizer = base or load_student(spec.base_model, device=chosen, cache_dir=cache)
     if model_fingerprint(model) != spec.base_fingerprint:
         raise FlipkdError(
             f"{spec.base_model} is not the base model that {folder} was trained on: its weights differ. "
             "Point the artefact's base_model at the right one, or train again."
         )
-    template = Template.from_dict(spec.template)
+    now = computing_numbers(model)
+    # Another version of transformers may name other fields: what only one side has says nothing.
+    for name, then in (spec.base_numbers or {}).items():
+        if now.get(name, then) != then:
+            raise FlipkdError(
+                f"{spec.base_model} computes otherwise than when {folder} was trained: {name} in its config.json was "
+                f"{then} and is {now[name]}. Put it back, or train again."
+            )
+    template = spec.stored_template()
+    tokenizer = own_tokenizer(folder, spec) or base_tokenizer
     template.check_tokenizer(tokenizer)
     merges = next(model.parameters()).dtype == torch.float32
     if base is not None:
@@ -66,6 +74,37 @@ def load_parts(
         announce("weights", "int8", "as asked; answers move a little")
     teacher = _kept_teacher(folder, spec, chosen) if spec.teacher.kept else None
     return student, spec, teacher, vector_fingerprint(folder, spec)
+
+
+def own_tokenizer(folder: Path, spec: ArtefactSpec) -> Any | None:
+    """The tokenizer that lies in the artefact, which its run read with; the base's may have changed since.
+
+    Args:
+        folder: The artefact.
+        spec: What it says of itself.
+
+    Returns:
+        The tokenizer; None where the artefact holds none, so that the base's is read with.
+
+    Raises:
+        FlipkdError: If a file of it is gone, damaged, or another one than the run wrote.
+    """
+    from transformers import AutoTokenizer
+
+    for name, written in (spec.tokenizer or {}).items():
+        if not (folder / name).is_file() or file_hash(folder / name) != written:
+            raise FlipkdError(
+                f"{folder / name} is gone, or is another one than the run wrote: texts would be read as other tokens. "
+                "Take the file from where the artefact came once more."
+            )
+    if not (folder / "tokenizer_config.json").is_file():
+        return None
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise FlipkdError(
+            f"The tokenizer in {folder} is damaged ({error}). Take its files from where the artefact came once more."
+        ) from error
 
 
 def _kept_teacher(folder: Path, spec: ArtefactSpec, device: str) -> Teacher:

@@ -61,7 +61,8 @@ class Matcher:
             device: Where to compute; by default a GPU where there is one.
             cache_dir: Where packaged students are kept once converted.
             int8: Round the student's weights to int8, on a CPU: about twice as fast, and answers move a little.
-            base: The base model and its tokenizer, where they are loaded already. They are left as they are, so that
+            base: The base model and its tokenizer, where they are loaded already; the tokenizer in the artefact goes
+                before. They are left as they are, so that
                 several artefacts share them: the layers below the adapter always, those with it where it is not merged.
             policy: Another threshold policy than the artefact's, such as ``precision=0.95`` or ``bands=0.95:0.99``, see
                 `flipkd.evaluation.policies.Policy`. It is kept on the artefact's validation pairs.
@@ -69,9 +70,9 @@ class Matcher:
                 are re-weighted, and the policy is kept at that share (`flipkd.matching.validation.decide_again`).
 
         Raises:
-            FlipkdError: If the folder is no artefact, its base model is another one now, its template no longer
-                fits the tokenizer, the adapter loaded nothing, int8 is asked for elsewhere than on a CPU, or the policy
-                or prior can't be had.
+            FlipkdError: If the folder is no artefact, its base model or tokenizer is another one now, its template no
+                longer fits the tokenizer, the adapter loaded nothing, int8 is asked for elsewhere than on a CPU, or the
+                policy or prior can't be had.
         """
         return cls(
             *load_parts(

@@ -132,12 +132,19 @@ class Records:
             text = path.read_text(encoding="utf-8")
             if path.suffix == ".jsonl":
                 lines = enumerate(text.split("\n"), start=1)
-                return {str(number): json.loads(line) for number, line in lines if line.strip()}
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
+                return {str(number): json.loads(line, parse_int=_integer) for number, line in lines if line.strip()}
+            return json.loads(text, parse_int=_integer)
+        except (ValueError, OverflowError, RecursionError) as error:
             raise FlipkdError(
                 f"{path} is damaged ({error}). Take the artefact from where it came once more."
             ) from error
+
+
+def _integer(digits: str) -> int:
+    """An integer that is written as a float is, too, for which it must not be too large."""
+    number = int(digits)
+    float(number)
+    return number
 
 
 def is_number(value: Any) -> bool:

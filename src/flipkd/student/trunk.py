@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ TrunkDtype = Literal["float32", "float16"]
 _STEP = 2**26
 """Bytes of disk that are taken at once."""
 
+_NOT_COMPUTING = {"use_cache", "initializer_range", "tokenizer_class"}
+"""Fields of a configuration that change no answer."""
+
 
 def model_fingerprint(model: nn.Module) -> str:
     """A hash of a base model's parameters: names, shapes, and 64 values of each. An adapter does not count."""
@@ -38,6 +41,35 @@ def model_fingerprint(model: nn.Module) -> str:
             digest.update(f"{name.replace('.base_layer', '')}{tuple(parameter.shape)}".encode())
             digest.update(flat[:: max(1, len(flat) // 64)].float().cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def computing_numbers(model: Any) -> dict[str, str]:
+    """What a base model's config.json says of how it computes, such as ``rope_parameters.rope_theta``.
+
+    Left out is what changes no answer (names, tokens, dropout, caching) and what all configurations have.
+
+    Args:
+        model: The base model.
+
+    Returns:
+        By its name, with dots through mappings, each value as JSON.
+    """
+    from transformers import PretrainedConfig
+
+    found: dict[str, str] = {}
+    of_all = PretrainedConfig().to_dict().keys()
+
+    def take(fields: dict[str, Any], before: str = "") -> None:
+        for name, value in fields.items():
+            if name in of_all or name in _NOT_COMPUTING or name.startswith("_") or name.endswith("_token_id"):
+                continue
+            if isinstance(value, dict):
+                take(value, f"{before}{name}.")
+            elif "drop" not in name:
+                found[before + name] = json.dumps(value, default=str)
+
+    take(model.config.get_text_config().to_dict())
+    return found
 
 
 class TrunkCache:

@@ -1,8 +1,6 @@
 """`flipkd index search`: queries in, entries with their probabilities out."""
 
-import csv
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isnan
@@ -82,19 +80,15 @@ def _show(found: "Sequence[Found]", *, bands: bool) -> None:
 
 def _write(found: "Sequence[Found]", output: Path, *, bands: bool) -> None:
     """The file appears when it is whole."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f"{output.name}.partial-{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as handle:
-            if output.suffix == ".csv":
-                writer = csv.writer(handle, lineterminator="\n")
-                writer.writerow([*HEADER, *(["decision"] if bands else [])])
-                writer.writerows(row for each in found for row in _rows(each, bands=bands))
-            else:
-                handle.writelines(json.dumps(_plain(each), ensure_ascii=False) + "\n" for each in found)
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
+    from flipkd.data.delimited import written_csv
+    from flipkd.files import write_whole
+
+    if output.suffix == ".csv":
+        with written_csv(output) as writer:
+            writer.writerow([*HEADER, *(["decision"] if bands else [])])
+            writer.writerows(row for each in found for row in _rows(each, bands=bands))
+    else:
+        write_whole(output, "".join(json.dumps(_plain(each), ensure_ascii=False) + "\n" for each in found))
 
 
 def _rows(found: "Found", *, bands: bool) -> Iterator[list[Any]]:
