@@ -1,8 +1,9 @@
 import pytest
 
 from flipkd.cli.main import main
+from flipkd.data import delimited, encoding
 from flipkd.data.merge import merge
-from flipkd.data.reader import read_pairs
+from flipkd.data.reader import read_pairs, read_texts
 from flipkd.data.relabel import Relabelled
 from flipkd.errors import FlipkdError
 from flipkd.retrieval.entries import read_entries
@@ -61,3 +62,27 @@ def test_the_command_line_takes_it(tmp_path, capsys):
     path = write(tmp_path / "x.csv", "text_a|text_b|label\na,b|c|1\n")
     assert main(["data", "check", path, "--delimiter", "||"]) != 0
     assert "exactly one character" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "long", "line"),
+    [
+        ("x.csv", "a,b,1\n" + "c," * 60, 3),
+        ("x.tsv", "a\tb\t1\nc\td" + "d" * 99, 3),
+        ("x.jsonl", '{"text_a": "' + "a" * 99, 1),
+        ("x.csv", 'a,b,1\n"' + "c\n" * 60, 3),
+    ],
+)
+def test_a_line_or_cell_without_end_is_refused_with_its_line(tmp_path, monkeypatch, name, long, line):
+    monkeypatch.setattr(encoding, "LONGEST", 99)
+    monkeypatch.setattr(delimited, "LONGEST", 99)
+    header = {"x.csv": "text_a,text_b,label\n", "x.tsv": "text_a\ttext_b\tlabel\n"}.get(name, "")
+    with pytest.raises(FlipkdError, match=rf"x\.\w+, .*line {line}: .*(longer than 99|larger than field limit)"):
+        read_pairs(write(tmp_path / name, header + long))
+
+
+def test_a_text_of_the_longest_line_is_read_and_a_longer_one_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(encoding, "LONGEST", 99)
+    assert read_texts(write(tmp_path / "x.txt", "a\n" + "b" * 98 + "\n"))[1] == "b" * 98
+    with pytest.raises(FlipkdError, match=r"x\.txt, line 2: longer than 99"):
+        read_texts(write(tmp_path / "x.txt", "a\n" + "b" * 100))

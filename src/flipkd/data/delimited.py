@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import IO
 
 from flipkd.console import announce
-from flipkd.data.encoding import bare_name, open_text
+from flipkd.data.encoding import LONGEST, bare_name, lines_of, open_text
 from flipkd.data.records import Records, batched
 from flipkd.errors import FlipkdError
 
-LONGEST_CELL = 10_000_000
-"""Characters of the longest cell of a CSV: a bound, so that an unbalanced quote can't eat a large file."""
-
 
 def _csv_rows(stream: IO[str], path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader(stream, strict=True, delimiter=delimiter)
+    csv.field_size_limit(LONGEST)
+    reader = csv.reader(lines_of(stream, path), strict=True, delimiter=delimiter)
     start = 1
     try:
         for cells in reader:
@@ -32,8 +29,8 @@ def _csv_rows(stream: IO[str], path: str, delimiter: str) -> Iterator[tuple[int,
         ) from error
 
 
-def _tsv_rows(stream: IO[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    for line, text in enumerate(stream, start=1):
+def _tsv_rows(stream: IO[str], path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    for line, text in enumerate(lines_of(stream, path), start=1):
         bare = text.removesuffix("\n").removesuffix("\r")
         if bare:
             yield line, bare.split(delimiter)
@@ -108,7 +105,7 @@ def delimited_records(
     quoted = bare_name(path).endswith(".csv")
     # With newline="" csv itself sees the line ends, and keeps those inside a cell as they are.
     with open_text(path, encoding, newline="" if quoted else "\n") as stream:
-        rows = _csv_rows(stream, path, delimiter) if quoted else _tsv_rows(stream, delimiter)
+        rows = _csv_rows(stream, path, delimiter) if quoted else _tsv_rows(stream, path, delimiter)
         line, header = next(rows, (0, None))
         if header is None:
             raise FlipkdError(f"{path} is empty. Its first line must name the columns.")

@@ -10,7 +10,7 @@ from flipkd.console import announce, warn
 from flipkd.data.chunks import EmptyPolicy, build_chunk
 from flipkd.data.columns import find_columns
 from flipkd.data.delimited import delimited_records, delimiter_of
-from flipkd.data.encoding import bare_name, open_text
+from flipkd.data.encoding import bare_name, lines_of, open_text
 from flipkd.data.hub import hub_records
 from flipkd.data.identity import is_empty
 from flipkd.data.jsonl import jsonl_records
@@ -158,7 +158,7 @@ def read_texts(path: str, *, encoding: str | None = None) -> list[str]:
     if _ending(path) in ENDINGS:
         raise FlipkdError(f"{path}: a table. Texts come one a line: put its texts in a .txt file.")
     with open_text(path, encoding, newline="\n") as stream:
-        lines = (line.removesuffix("\n").removesuffix("\r") for line in stream)
+        lines = (line.removesuffix("\n").removesuffix("\r") for line in lines_of(stream, path))
         texts = [line for line in lines if not is_empty(line)]
     if not texts:
         raise FlipkdError(f"{path}: no text in it. It must hold one text a line.")

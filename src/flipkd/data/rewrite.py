@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from flipkd.data.columns import find_columns
-from flipkd.data.delimited import LONGEST_CELL, delimiter_of, numbered
-from flipkd.data.encoding import bare_name, choose_encoding, open_bytes, open_text, packed
+from flipkd.data.delimited import delimiter_of, numbered
+from flipkd.data.encoding import LONGEST, bare_name, choose_encoding, open_bytes, open_text, packed
 from flipkd.data.labels import label_of
 from flipkd.files import written_whole
 
@@ -139,7 +139,7 @@ def _delimited(
 def _csv_records(stream: IO[str], path: str, columns: dict[str, str] | None, delimiter: str) -> Iterator[_Record]:
     def records() -> Iterator[tuple[int, str, list[str]]]:
         taken: list[str] = []
-        csv.field_size_limit(LONGEST_CELL)
+        csv.field_size_limit(LONGEST)
         lines = (taken.append(line) or line for line in stream)  # type: ignore[func-returns-value]
         reader = csv.reader(lines, strict=True, delimiter=delimiter)
         start = 1
