@@ -1,6 +1,5 @@
 """Files of pairs, damaged at random: each is read as an independent reading finds it, or refused by name."""
 
-import codecs
 import csv
 import io
 import json
@@ -10,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import independent
 from flipkd.data.encoding import packed
+from flipkd.data.labels import label_of
 from flipkd.data.reader import read_pairs
 from flipkd.errors import FlipkdError
 
@@ -29,6 +30,8 @@ TEXTS = [
     "it's",
     "007",
     "no",
+    "two\nlines",
+    'all "of", it',
 ]
 BYTES = [
     b'"',
@@ -55,6 +58,8 @@ def drawn(rng):
         str(rng.choice(["utf-8", "utf-8-sig", "utf-16", "gb18030"])),
     )
     rows = [[*map(str, rng.choice(TEXTS, 2)), str(rng.integers(2))] for _ in range(rng.integers(1, 6))]
+    if encoding == "gb18030":
+        rows = [[cell.replace("\u200b", "") for cell in row] for row in rows]
     if ending == "parquet":
         sink = pa.BufferOutputStream()
         pq.write_table(pa.table(dict(zip(HEADER, map(list, zip(*rows, strict=True)), strict=True))), sink)
@@ -67,14 +72,11 @@ def drawn(rng):
         )
         text = sink.getvalue()
     elif ending == "tsv":
-        rows = [[cell.replace("\t", " ") for cell in row] for row in rows]
+        rows = [[re.sub(r"[\t\n]", " ", cell) for cell in row] for row in rows]
         text = "".join("\t".join(row) + end for row in [HEADER, *rows])
     else:
         dumps = [json.dumps(dict(zip(HEADER, row, strict=True)), ensure_ascii=bool(rng.integers(2))) for row in rows]
         text = "".join(line + end for line in dumps)
-    if encoding == "gb18030":
-        text = text.replace("\u200b", "")
-        rows = [[cell.replace("\u200b", "") for cell in row] for row in rows]
     return str(ending), text.encode(encoding), rows
 
 
@@ -101,28 +103,18 @@ def packed_as(rng, file, content):
     return file
 
 
-def lines_of(content, ending):
-    """How many records a file of lines holds by a plain reading, header left out; None where that cannot be told."""
-    encoding = "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError:
-        text = content.decode("gb18030", "replace")
-    if ending == "csv" and '"' in text:
-        return None
-    lines = re.split(r"\r\n|\n|\r", text) if ending == "csv" else [line.removesuffix("\r") for line in text.split("\n")]
-    return sum(bool(line.strip() if ending == "jsonl" else line) for line in lines) - (ending != "jsonl")
-
-
 def check(rng, folder):
-    """Damage a file and read it. True if it was read, False if refused.
+    """Damage a file, before it is packed or after, and read it. True if it was read, False if refused.
 
     Raises:
         AssertionError: If it is read as something else than is in it, or refused without its name and place.
     """
-    ending, content, rows = drawn(rng)
-    content = damaged(rng, content)
-    file = packed_as(rng, folder / f"pairs.{ending}", content)
+    ending, content, _ = drawn(rng)
+    before = bool(rng.integers(3))
+    file = packed_as(rng, folder / f"pairs.{ending}", damaged(rng, content) if before else content)
+    if not before:
+        file.write_bytes(damaged(rng, file.read_bytes()))
+    data = file.read_bytes()
     try:
         table = read_pairs(str(file), empty="keep")
     except FlipkdError as error:
@@ -136,6 +128,7 @@ def check(rng, folder):
             "no column",
             "is no label",
             "no parquet",
+            "cut short or no",
         )
         assert file.name in said, said
         assert re.search(r"\b(line|row)s? \d+", said) or any(words in said for words in whole), said
@@ -144,5 +137,7 @@ def check(rng, folder):
         file.unlink()
     assert set(table.label.tolist()) <= {0, 1}
     assert table.line == sorted(set(table.line))
-    assert (len(rows) if ending == "parquet" else lines_of(content, ending)) in (None, len(table)), content
+    read = list(zip(table.line, table.text_a, table.text_b, table.label.tolist(), strict=True))
+    there = [(*cells, label_of(label)) for *cells, label in independent.cells_of(file.name, data)]
+    assert read == there, data
     return True

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from flipkd.data.report import Lengths, Shared, Truncation, check
+from flipkd.data.report import Hidden, Lengths, Shared, Truncation, check
 from flipkd.data.table import PairTable
 
 
@@ -36,8 +36,21 @@ def test_counts():
     assert report.duplicates == 1
     assert (report.contradictions, report.contradiction_lines) == (1, ((4, 2),))
     assert (report.identical, report.identical_non_matches) == (2, 1)
-    assert (report.empties, report.control, report.zero_width) == (1, 1, 1)
+    assert report.empties == 1
+    assert report.control == Hidden(1, 8, "U+0007 CONTROL CHARACTER")
+    assert report.zero_width == Hidden(1, 7, "U+200B ZERO WIDTH SPACE")
     assert report.lengths is report.truncation is None
+
+
+@pytest.mark.parametrize("code", [0, 0x1F, 0x7F, 0x200B, 0x202A, 0x202E, 0x2066, 0x2069, 0xFEFF])
+def test_a_character_nobody_sees_is_counted_and_named_at_its_first_line(code):
+    text = f"a{chr(code)}b"
+    table = made([("x", "tab\t, end\r\n", 1), ("x", text, 1), (text, text + "c", 0)])
+    report = check(table, {}, None, None)
+    held, other = (report.control, report.zero_width) if code < 0x80 else (report.zero_width, report.control)
+    assert (held.texts, held.line, other.texts) == (2, 3, 0)
+    assert held.character.startswith(f"U+{code:04X} ")
+    assert table.text_b[1] == text
 
 
 def test_unlabelled_pairs_have_no_contradictions():
@@ -71,6 +84,7 @@ def test_the_report_prints_and_is_plain_json():
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(report.render())
     shown = console.export_text()
-    for part in ("x[1].csv", "line 4 says 0", "1 of them labelled 0", "texts shared with test", "cut at 2 tokens"):
+    parts = ("x[1].csv", "line 4 says 0", "1 of them labelled 0", "texts shared with test", "cut at 2 tokens")
+    for part in (*parts, "line 7: U+200B ZERO WIDTH SPACE"):
         assert part in shown
     assert json.loads(json.dumps(report.as_dict()))["shared"]["test"]["rows"] == 7

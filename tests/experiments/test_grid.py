@@ -150,3 +150,4 @@ def test_a_later_setting_at_another_value_is_another_cell():
     plain, other = (settings_behind(DistillConfig(threshold_policy=policy)) for policy in ("f1", "accuracy"))
     assert "threshold_policy" not in plain
     assert other == plain | {"threshold_policy": "accuracy"}
+    assert settings_behind(DistillConfig(delimiter=";")) == plain | {"delimiter": ";"}

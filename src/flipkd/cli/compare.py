@@ -45,6 +45,8 @@ class Options:
     """Column names of the test file where they are not found by themselves: text_a, text_b, label."""
     encoding: str | None = None
     """The test file's encoding, where it is not found by itself."""
+    delimiter: str | None = None
+    """What parts the cells of the test file, where it is no comma (.csv) or tab (.tsv): one character."""
     device: str | None = None
     """Where to compute, such as cuda or cpu; by default a GPU where there is one."""
     cache_dir: str = "~/.cache/flipkd"
@@ -67,7 +69,7 @@ def run(options: Options) -> None:
             raise FlipkdError(f"--{name} is missing. flipkd compare A B --test FILE")
     if options.draws < 100:
         raise FlipkdError(f"--draws {options.draws} are too few for an interval: at least 100.")
-    test = read_pairs(options.test, columns=options.columns, encoding=options.encoding)
+    test = read_pairs(options.test, columns=options.columns, encoding=options.encoding, delimiter=options.delimiter)
     label = test.require_labels()
     parts = slices_of(test, [name.strip() for name in options.by.split(",")] if options.by else ())
     a, b = (

@@ -18,6 +18,8 @@ class Options:
     """Column names where they are not found by themselves: text_a, text_b, label."""
     encoding: str | None = None
     """The files' encoding, where it is not found by itself."""
+    delimiter: str | None = None
+    """What parts the cells of the files, where it is no comma (.csv) or tab (.tsv): one character."""
     labelled: bool = True
     """Whether the files have labels."""
     student: str = "smollm2-135m"
@@ -42,7 +44,12 @@ def run(options: Options) -> None:
 
     def read(file: str) -> PairTable:
         return read_pairs(
-            file, labelled=options.labelled, columns=options.columns, encoding=options.encoding, empty="keep"
+            file,
+            labelled=options.labelled,
+            columns=options.columns,
+            encoding=options.encoding,
+            delimiter=options.delimiter,
+            empty="keep",
         )
 
     table = read(options.file)

@@ -42,6 +42,8 @@ class Options:
     """Column names of the files where they are not found by themselves: text_a, text_b, label."""
     encoding: str | None = None
     """The files' encoding, where it is not found by itself."""
+    delimiter: str | None = None
+    """What parts the cells of the files, where it is no comma (.csv) or tab (.tsv): one character."""
     device: str | None = None
     """Where to compute, such as cuda or cpu; by default a GPU where there is one."""
     cache_dir: str = "~/.cache/flipkd"
@@ -89,7 +91,9 @@ def _of_answers(options: Options) -> "dict[str, list[Listed]]":
 
     pairs = None
     if options.pairs is not None:
-        pairs = read_pairs(options.pairs, columns=options.columns, encoding=options.encoding)
+        pairs = read_pairs(
+            options.pairs, columns=options.columns, encoding=options.encoding, delimiter=options.delimiter
+        )
     found = answers_of(Path(options.model), pairs, device=options.device, cache_dir=options.cache_dir)
     label = found.table.require_labels()
     wrong = worst_mistakes(label, found.probability, found.match)
@@ -115,7 +119,8 @@ def _leaks(options: Options, splits: dict[str, str]) -> "list[Listed]":
     from flipkd.data.report import check
 
     tables = {
-        name: read_pairs(file, columns=options.columns, encoding=options.encoding) for name, file in splits.items()
+        name: read_pairs(file, columns=options.columns, encoding=options.encoding, delimiter=options.delimiter)
+        for name, file in splits.items()
     }
     lists, number = [], count(1)
     for earlier, later in combinations(tables, 2):

@@ -34,6 +34,8 @@ class Options:
     """Column names where they are not found by themselves: text_a, text_b, label."""
     encoding: str | None = None
     """The file's encoding, where it is not found by itself."""
+    delimiter: str | None = None
+    """What parts the cells of the file, where it is no comma (.csv) or tab (.tsv): one character."""
     empty: Literal["fail", "drop"] = "fail"
     """What to do with pairs that have an empty text."""
     batch_tokens: int = 1024
@@ -57,7 +59,13 @@ def run(options: Options) -> None:
     for name in ("model", "test"):
         if not getattr(options, name):
             raise FlipkdError(f"--{name} is missing.")
-    pairs = read_pairs(options.test, columns=options.columns, encoding=options.encoding, empty=options.empty)
+    pairs = read_pairs(
+        options.test,
+        columns=options.columns,
+        encoding=options.encoding,
+        delimiter=options.delimiter,
+        empty=options.empty,
+    )
     pairs.require_labels()
     matcher = Matcher.from_pretrained(
         options.model,

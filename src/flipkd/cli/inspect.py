@@ -28,6 +28,8 @@ class Options:
     """Column names where they are not found by themselves: text_a, text_b."""
     encoding: str | None = None
     """The file's encoding, where it is not found by itself."""
+    delimiter: str | None = None
+    """What parts the cells of the file, where it is no comma (.csv) or tab (.tsv): one character."""
     cache_dir: str = "~/.cache/flipkd"
     """Where packaged students are kept once converted."""
 
@@ -51,7 +53,15 @@ def run(options: Options) -> None:
         tokenizer = own_tokenizer(Path(options.model), spec) or load_tokenizer(spec.base_model, cache_dir=cache)
         template = spec.stored_template()
         template.check_tokenizer(tokenizer)
-    table = next(iter_pairs(options.pairs, columns=options.columns, encoding=options.encoding, chunk_rows=options.rows))
+    table = next(
+        iter_pairs(
+            options.pairs,
+            columns=options.columns,
+            encoding=options.encoding,
+            delimiter=options.delimiter,
+            chunk_rows=options.rows,
+        )
+    )
     places = [f"{table.source}, line {line}" for line in table.line]
     sys.stdout.write("\n\n".join(describe(tokenizer, template, table.text_a, table.text_b, places)) + "\n")
 

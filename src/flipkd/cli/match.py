@@ -43,6 +43,8 @@ class Options:
     """Column names where they are not found by themselves: text_a, text_b."""
     encoding: str | None = None
     """The file's encoding, where it is not found by itself."""
+    delimiter: str | None = None
+    """What parts the cells of the file, where it is no comma (.csv) or tab (.tsv): one character."""
     empty: Literal["fail", "drop"] = "fail"
     """What to do with rows that have an empty text; dropped ones are missing from the output."""
     chunk_rows: int = 2048
@@ -90,6 +92,7 @@ def run(options: Options) -> None:
             options.pairs,
             columns=options.columns,
             encoding=options.encoding,
+            delimiter=options.delimiter,
             empty=options.empty,
             chunk_rows=options.chunk_rows,
         )

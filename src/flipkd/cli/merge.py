@@ -26,6 +26,8 @@ class Options:
     """Column names of --pairs where they are not found by themselves: text_a, text_b, label."""
     encoding: str | None = None
     """The encoding of --pairs, where it is not found by itself."""
+    delimiter: str | None = None
+    """What parts the cells of --pairs, where it is no comma (.csv) or tab (.tsv): one character."""
 
 
 def run(options: Options) -> None:
@@ -43,7 +45,9 @@ def run(options: Options) -> None:
     if output.exists() and not options.overwrite:
         raise FlipkdError(f"{output} is already there. Choose another --output, or --overwrite it.")
     decided = read_relabelled(Path(options.relabelled))
-    found = merge(options.pairs, decided, output, columns=options.columns, encoding=options.encoding)
+    found = merge(
+        options.pairs, decided, output, columns=options.columns, encoding=options.encoding, delimiter=options.delimiter
+    )
     lines = [(line, f"line {line}: {was} -> {now}") for line, (was, now) in found.relabelled.items()]
     lines += [(line, f"line {line}: dropped") for line in found.dropped]
     console = Console(highlight=False)

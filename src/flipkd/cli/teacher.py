@@ -26,6 +26,8 @@ class Options:
     """Column names where they are not found by themselves: text_a, text_b, label."""
     encoding: str | None = None
     """The files' encoding, where it is not found by itself."""
+    delimiter: str | None = None
+    """What parts the cells of the files, where it is no comma (.csv) or tab (.tsv): one character."""
     empty: Literal["fail", "drop"] = "fail"
     """What to do with pairs that have an empty text."""
     validation_share: float = 0.15
@@ -53,7 +55,9 @@ def run(options: Options) -> None:
             raise FlipkdError(f"--{name} is missing.")
 
     def read(file: str) -> "PairTable":
-        return read_pairs(file, columns=options.columns, encoding=options.encoding, empty=options.empty)
+        return read_pairs(
+            file, columns=options.columns, encoding=options.encoding, delimiter=options.delimiter, empty=options.empty
+        )
 
     train = read(options.train)
     if options.validation is None:

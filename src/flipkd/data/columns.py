@@ -94,7 +94,9 @@ def _texts(header: Sequence[str], source: str) -> tuple[int, int]:
             "--columns.text_b 2 --columns.label 3, or put a line with names before it."
         )
     if len(header) == 1 and any(mark in header[0] for mark in ",;\t|"):
-        mend = "The cells seem to be parted by another character: .csv needs commas, .tsv tabs."
+        mend = (
+            "The cells seem to be parted by another character: .csv needs commas, .tsv tabs, or name it: --delimiter."
+        )
     raise FlipkdError(
         f"{source}: no two columns have the names of a pair of texts, such as text_a and text_b. "
         f"The columns are {_listed(header)}; in a text file they are the first line. {mend}"

@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from flipkd.console import announce
-from flipkd.data.encoding import open_text
+from flipkd.data.encoding import LONGEST, bare_name, lines_of, open_text
 from flipkd.data.records import Records, batched
 from flipkd.errors import FlipkdError
 from flipkd.files import written_whole
 
-LONGEST_CELL = 10_000_000
-"""Characters of the longest cell of a CSV: a bound, so that an unbalanced quote can't eat a large file."""
 
-
-def _csv_rows(stream: IO[str], path: str) -> Iterator[tuple[int, list[str]]]:
-    csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader(stream, strict=True)
+def _csv_rows(stream: IO[str], path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    csv.field_size_limit(LONGEST)
+    reader = csv.reader(lines_of(stream, path), strict=True, delimiter=delimiter)
     start = 1
     try:
         for cells in reader:
@@ -33,11 +30,11 @@ def _csv_rows(stream: IO[str], path: str) -> Iterator[tuple[int, list[str]]]:
         ) from error
 
 
-def _tsv_rows(stream: IO[str]) -> Iterator[tuple[int, list[str]]]:
-    for line, text in enumerate(stream, start=1):
+def _tsv_rows(stream: IO[str], path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    for line, text in enumerate(lines_of(stream, path), start=1):
         bare = text.removesuffix("\n").removesuffix("\r")
         if bare:
-            yield line, bare.split("\t")
+            yield line, bare.split(delimiter)
 
 
 def _even(rows: Iterator[tuple[int, list[str]]], width: int, path: str) -> Iterator[tuple[int, list[str]]]:
@@ -45,9 +42,34 @@ def _even(rows: Iterator[tuple[int, list[str]]], width: int, path: str) -> Itera
         if len(cells) != width:
             raise FlipkdError(
                 f"{path}, line {line}: {len(cells)} cells, but the header has {width}. "
-                "Fill the missing cells; a text with commas goes in quotes (CSV), tabs come out (TSV)."
+                "Fill the missing cells; a text that holds the delimiter goes in quotes (CSV) or does without it (TSV)."
             )
         yield line, cells
+
+
+def delimiter_of(path: str, asked: str | None) -> str:
+    r"""What parts the cells of a delimited file.
+
+    Args:
+        path: The file; a name that is no .csv or .tsv has no delimiter.
+        asked: The character the user names, a tab also as a backslash and a t; None for the ending's own: a comma
+            in .csv, a tab in .tsv.
+
+    Raises:
+        FlipkdError: If it is not one character, one that cannot part cells, or the file is not delimited.
+    """
+    ending = Path(bare_name(path)).suffix
+    if asked is None:
+        return "\t" if ending == ".tsv" else ","
+    if ending not in (".csv", ".tsv"):
+        raise FlipkdError(f"{path}: --delimiter {asked!r} is for .csv and .tsv files alone. Leave it out.")
+    delimiter = "\t" if asked == r"\t" else asked
+    if len(delimiter) != 1 or delimiter in '"\r\n\0':
+        raise FlipkdError(
+            f"{path}: --delimiter {asked!r} cannot part cells. It must be exactly one character, such as ';' or '|', "
+            r"and no quotation mark or line end; \t is a tab."
+        )
+    return delimiter
 
 
 def numbered(first: Sequence[str], named: Sequence[str]) -> list[str] | None:
@@ -74,7 +96,7 @@ def written_csv(file: Path) -> Iterator[Any]:
 
 @contextmanager
 def delimited_records(
-    path: str, encoding: str | None, chunk_rows: int, *, tabs: bool, named: Sequence[str] = ()
+    path: str, encoding: str | None, chunk_rows: int, *, delimiter: str, named: Sequence[str] = ()
 ) -> Iterator[Records]:
     """Open a CSV or TSV file.
 
@@ -86,20 +108,21 @@ def delimited_records(
         path: The file, packed (.gz, .zst) or not.
         encoding: The encoding the user names, or None.
         chunk_rows: Records in a batch.
-        tabs: Whether it is TSV.
+        delimiter: What parts its cells, from `delimiter_of`. The rules of quotation marks go by the ending.
         named: The columns the user names, as for `numbered`.
 
     Raises:
         FlipkdError: At once or while reading: nothing in the file, bad quoting, a record with more or fewer
             cells than the header, or an encoding that does not fit.
     """
+    quoted = bare_name(path).endswith(".csv")
     # With newline="" csv itself sees the line ends, and keeps those inside a cell as they are.
-    with open_text(path, encoding, newline="\n" if tabs else "") as stream:
-        rows = _tsv_rows(stream) if tabs else _csv_rows(stream, path)
+    with open_text(path, encoding, newline="" if quoted else "\n") as stream:
+        rows = _csv_rows(stream, path, delimiter) if quoted else _tsv_rows(stream, path, delimiter)
         line, header = next(rows, (0, None))
         if header is None:
             raise FlipkdError(f"{path} is empty. Its first line must name the columns.")
-        if tabs and any("\r" in cell for cell in header):
+        if not quoted and any("\r" in cell for cell in header):
             raise FlipkdError(
                 f"{path}, line {line}: a carriage return inside the line. Lines of a TSV end with a line feed; "
                 "write the file with those line ends."

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import IO, BinaryIO, cast
 
 from flipkd.console import announce
@@ -18,6 +19,10 @@ from flipkd.errors import FlipkdError
 
 BLOCK = 1 << 20
 """Bytes read at a time."""
+LONGEST = 1 << 24
+"""Characters of the longest line of a text file, and of the longest cell of a CSV, which may hold line ends. No text
+that is matched comes near it: it is a bound, so that a file without line ends, or with an unbalanced quotation mark,
+is an error and does not eat the memory."""
 UTF8_PROOF = 20
 """Characters beyond ASCII that are valid UTF-8 before the first that is not: from this many on the file is
 damaged UTF-8, not GB18030. Single GB18030 characters can look like UTF-8; twenty in a row do not."""
@@ -104,6 +109,28 @@ def _fault(path: str, encoding: str) -> Fault | None:
                 return None
             lines += text.count("\n")
             wide += _wide(text)
+
+
+def lines_of(stream: IO[str], path: str) -> Iterator[str]:
+    """The lines of a text file with their ends, none of them longer than `LONGEST`.
+
+    Args:
+        stream: The open file.
+        path: Its name, for errors.
+
+    Raises:
+        FlipkdError: At a longer line, of which no more than that is read.
+    """
+    for number in count(1):
+        line = stream.readline(LONGEST + 1)
+        if not line:
+            return
+        if len(line) > LONGEST:
+            raise FlipkdError(
+                f"{path}, line {number}: longer than {LONGEST} characters. Each record must be a line of its own; "
+                "look for line ends that were lost."
+            )
+        yield line
 
 
 def choose_encoding(path: str, asked: str | None) -> str:

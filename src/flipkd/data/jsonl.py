@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-from flipkd.data.encoding import choose_encoding, decoded
+from flipkd.data.encoding import choose_encoding, decoded, lines_of
 from flipkd.data.records import Records, batched
 from flipkd.errors import FlipkdError
 
@@ -47,7 +47,7 @@ def _parse(text: str, line: int, path: str) -> dict[str, Any]:
 
 
 def _objects(stream: IO[str], path: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line, text in enumerate(stream, start=1):
+    for line, text in enumerate(lines_of(stream, path), start=1):
         if not text.isspace():
             yield line, _parse(text, line, path)
 

@@ -36,6 +36,7 @@ def merge(
     *,
     columns: dict[str, str] | None = None,
     encoding: str | None = None,
+    delimiter: str | None = None,
 ) -> Merged:
     """Write a file of pairs anew with decisions on its labels; nothing else in it changes.
 
@@ -47,6 +48,7 @@ def merge(
         output: The file to write; replaced if it exists.
         columns: Of the file, as `read_pairs` takes them.
         encoding: Likewise.
+        delimiter: Likewise.
 
     Raises:
         FlipkdError: If no decision is on this file, one does not fit the file as it is now, two contradict each other,
@@ -58,7 +60,7 @@ def merge(
         raise FlipkdError(f"{output} must end as {pairs} does: the format stays.")
     if output.resolve() == Path(pairs).resolve():
         raise FlipkdError(f"{output} is the file that is read. Name a new one: the old labels stay at hand.")
-    table = read_pairs(pairs, columns=columns, encoding=encoding, empty="keep")
+    table = read_pairs(pairs, columns=columns, encoding=encoding, delimiter=delimiter, empty="keep")
     here = [each for each in decided if Path(each.source).resolve() == Path(pairs).resolve()]
     if not here:
         sources = ", ".join(sorted({each.source for each in decided}))
@@ -74,7 +76,7 @@ def merge(
         line: (now[line], new) for line, new in sorted(changes.items()) if new is not None and new != now[line]
     }
     touched: dict[int, int | None] = {line: new for line, (_, new) in relabelled.items()}
-    rewrite(pairs, output, touched | dict.fromkeys(dropped), columns, encoding)
+    rewrite(pairs, output, touched | dict.fromkeys(dropped), columns, encoding, delimiter)
     confirmed = len(changes) - len(dropped) - len(relabelled)
     return Merged(relabelled, dropped, confirmed, len(decided) - len(here), len(table) - len(dropped))
 

@@ -9,8 +9,8 @@ import numpy as np
 from flipkd.console import announce, warn
 from flipkd.data.chunks import EmptyPolicy, build_chunk
 from flipkd.data.columns import find_columns
-from flipkd.data.delimited import delimited_records
-from flipkd.data.encoding import bare_name, open_text
+from flipkd.data.delimited import delimited_records, delimiter_of
+from flipkd.data.encoding import bare_name, lines_of, open_text
 from flipkd.data.hub import hub_records
 from flipkd.data.identity import is_empty
 from flipkd.data.jsonl import jsonl_records
@@ -28,20 +28,23 @@ def _ending(path: str) -> str:
 
 
 def open_records(
-    path: str, encoding: str | None = None, chunk_rows: int = 2048, columns: dict[str, str] | None = None
+    path: str,
+    encoding: str | None = None,
+    chunk_rows: int = 2048,
+    columns: dict[str, str] | None = None,
+    delimiter: str | None = None,
 ) -> AbstractContextManager[Records]:
     """Open a file or data set as records, whatever its columns; arguments and errors as for `iter_pairs`."""
     file, ending = Path(path), _ending(path)
     if not file.exists() and ending in ENDINGS:
         raise FlipkdError(f"{path!r} is neither a file nor a data set that could be loaded (no such file).")
+    character = delimiter_of(path, delimiter)
     if not file.exists():
         return hub_records(path, chunk_rows)
     if not file.is_file():
         raise FlipkdError(f"{path} is no file. Name a file in it, ending in one of {', '.join(ENDINGS)}.")
     if ending in (".csv", ".tsv"):
-        return delimited_records(
-            path, encoding, chunk_rows, tabs=ending == ".tsv", named=list((columns or {}).values())
-        )
+        return delimited_records(path, encoding, chunk_rows, delimiter=character, named=list((columns or {}).values()))
     if ending in (".jsonl", ".ndjson"):
         return jsonl_records(path, encoding, chunk_rows)
     if path.lower().endswith(".parquet"):
@@ -55,6 +58,7 @@ def iter_pairs(
     labelled: bool = False,
     columns: dict[str, str] | None = None,
     encoding: str | None = None,
+    delimiter: str | None = None,
     empty: EmptyPolicy = "fail",
     chunk_rows: int = 2048,
 ) -> Iterator[PairTable]:
@@ -71,6 +75,7 @@ def iter_pairs(
             left out is found by name, whatever the order of the columns. Of a CSV or TSV without a header, numbers:
             1 for the first column.
         encoding: The encoding of a text file. None: UTF-8, UTF-16 by its byte-order mark, or GB18030.
+        delimiter: The one character between the cells of a CSV or TSV. None: a comma or a tab, by the ending.
         empty: What to do with pairs of which a text shows no character, or is missing.
         chunk_rows: Pairs in a chunk at most.
 
@@ -82,7 +87,7 @@ def iter_pairs(
             is no text or no label, or there are no pairs in it; with file, line or row, and the mend.
     """
     rows = dropped = 0
-    with open_records(path, encoding, chunk_rows, columns) as records:
+    with open_records(path, encoding, chunk_rows, columns, delimiter) as records:
         found = find_columns(records.header, columns, labelled=labelled, source=path)
         announce("columns", found.describe(records.header), path)
         for batch in records.batches:
@@ -103,6 +108,7 @@ def read_pairs(
     labelled: bool = True,
     columns: dict[str, str] | None = None,
     encoding: str | None = None,
+    delimiter: str | None = None,
     empty: EmptyPolicy = "fail",
 ) -> PairTable:
     """Read all pairs of a file or data set.
@@ -112,6 +118,7 @@ def read_pairs(
         labelled: Whether labels are needed.
         columns: As for `iter_pairs`.
         encoding: As for `iter_pairs`.
+        delimiter: As for `iter_pairs`.
         empty: As for `iter_pairs`.
 
     Raises:
@@ -123,7 +130,9 @@ def read_pairs(
         pairs = read_pairs("pairs.tsv.gz", columns={"text_a": "asked", "text_b": "known", "label": "same"})
         ```
     """
-    chunks = list(iter_pairs(path, labelled=labelled, columns=columns, encoding=encoding, empty=empty))
+    chunks = list(
+        iter_pairs(path, labelled=labelled, columns=columns, encoding=encoding, delimiter=delimiter, empty=empty)
+    )
     return PairTable(
         text_a=[text for chunk in chunks for text in chunk.text_a],
         text_b=[text for chunk in chunks for text in chunk.text_b],
@@ -149,7 +158,7 @@ def read_texts(path: str, *, encoding: str | None = None) -> list[str]:
     if _ending(path) in ENDINGS:
         raise FlipkdError(f"{path}: a table. Texts come one a line: put its texts in a .txt file.")
     with open_text(path, encoding, newline="\n") as stream:
-        lines = (line.removesuffix("\n").removesuffix("\r") for line in stream)
+        lines = (line.removesuffix("\n").removesuffix("\r") for line in lines_of(stream, path))
         texts = [line for line in lines if not is_empty(line)]
     if not texts:
         raise FlipkdError(f"{path}: no text in it. It must hold one text a line.")

@@ -1,6 +1,7 @@
 """What a table of pairs holds, and what in it will hurt."""
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ EXAMPLES = 5
 """How many contradictions are listed with their lines."""
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """Control characters, but for tab and line ends."""
-ZERO_WIDTH = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+ZERO_WIDTH = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 """Characters without width: joiners (also those inside emoji), direction marks, soft hyphens."""
 
 
@@ -58,6 +59,22 @@ class Shared:
 
 
 @dataclass(frozen=True)
+class Hidden:
+    """Texts that hold characters nobody sees."""
+
+    texts: int
+    """Distinct texts."""
+    line: int | None
+    """Where the first of them stands, line or row; None if there is none."""
+    character: str | None
+    """The first such character in it, by its number and name: U+200B ZERO WIDTH SPACE."""
+
+    def describe(self, meaning: str) -> str:
+        """What it means, and the first place."""
+        return f"{meaning}; first in line {self.line}: {self.character}" if self.texts else ""
+
+
+@dataclass(frozen=True)
 class DataReport:
     """Counts over one table; see `check`."""
 
@@ -79,10 +96,10 @@ class DataReport:
     """Those of them labelled 0; None if unlabelled."""
     empties: int
     """Pairs with a text that shows no character."""
-    control: int
-    """Distinct texts that hold control characters other than tabs and line ends."""
-    zero_width: int
-    """Distinct texts that hold characters without width."""
+    control: Hidden
+    """Control characters other than tabs and line ends."""
+    zero_width: Hidden
+    """Characters without width."""
     lengths: dict[str, Lengths] | None
     """Token counts of ``text_a`` and ``text_b``; None without a tokenizer."""
     truncation: Truncation | None
@@ -113,11 +130,11 @@ class DataReport:
             (f"{self.identical_non_matches} of them labelled 0" if self.identical_non_matches else ""),
         )
         yield "empty texts", f"{self.empties}", "fill or remove them" if self.empties else ""
-        yield "control characters", f"{self.control} texts", "often a sign of damage" if self.control else ""
+        yield "control characters", f"{self.control.texts} texts", self.control.describe("often a sign of damage")
         yield (
             "zero-width characters",
-            f"{self.zero_width} texts",
-            ("texts that look equal may differ" if self.zero_width else ""),
+            f"{self.zero_width.texts} texts",
+            self.zero_width.describe("texts that look equal may differ"),
         )
         for side, counts in (self.lengths or {}).items():
             yield (
@@ -177,6 +194,17 @@ def _shared(table: PairTable, keys: Mapping[str, str], other: PairTable) -> Shar
     return Shared(len(common), rows, rows / len(table))
 
 
+def _hidden(table: PairTable, texts: Sequence[str], pattern: re.Pattern[str]) -> Hidden:
+    holding = {text: found.group() for text in texts if (found := pattern.search(text))}
+    if not holding:
+        return Hidden(0, None, None)
+    rows = zip(table.line, table.text_a, table.text_b, strict=True)
+    line, character = next((line, holding[text]) for line, a, b in rows for text in (a, b) if text in holding)
+    # Unicode names no control character.
+    name = unicodedata.name(character, "CONTROL CHARACTER")
+    return Hidden(len(holding), line, f"U+{ord(character):04X} {name}")
+
+
 def check(
     table: PairTable,
     others: dict[str, PairTable],
@@ -218,8 +246,8 @@ def check(
         identical=int(equal.sum()),
         identical_non_matches=None if table.label is None else int((equal & (table.label == 0)).sum()),
         empties=sum(a in blank or b in blank for a, b in pairs),
-        control=sum(CONTROL.search(text) is not None for text in texts),
-        zero_width=sum(ZERO_WIDTH.search(text) is not None for text in texts),
+        control=_hidden(table, texts, CONTROL),
+        zero_width=_hidden(table, texts, ZERO_WIDTH),
         lengths=lengths,
         truncation=truncation,
         shared={name: _shared(table, keys, other) for name, other in others.items()},

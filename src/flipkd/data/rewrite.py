@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from flipkd.data.columns import find_columns
-from flipkd.data.delimited import LONGEST_CELL, numbered
-from flipkd.data.encoding import bare_name, choose_encoding, open_bytes, open_text, packed
+from flipkd.data.delimited import delimiter_of, numbered
+from flipkd.data.encoding import LONGEST, bare_name, choose_encoding, open_bytes, open_text, packed
 from flipkd.data.labels import label_of
 from flipkd.files import written_whole
 
@@ -32,7 +32,14 @@ class _Record:
     """The record with another cell in its place."""
 
 
-def rewrite(path: str, output: Path, changes: Changes, columns: dict[str, str] | None, encoding: str | None) -> None:
+def rewrite(
+    path: str,
+    output: Path,
+    changes: Changes,
+    columns: dict[str, str] | None,
+    encoding: str | None,
+    delimiter: str | None,
+) -> None:
     """Write a file of pairs anew, in its own format and encoding, whole or not at all.
 
     A new label is spelled as the file spells that label elsewhere. Records without a change are copied as they stand.
@@ -43,12 +50,13 @@ def rewrite(path: str, output: Path, changes: Changes, columns: dict[str, str] |
         changes: What changes.
         columns: Names of columns, as `read_pairs` takes them.
         encoding: Likewise.
+        delimiter: Likewise.
     """
     with written_whole(output) as partial:
         if path.lower().endswith(".parquet"):
             _rewrite_parquet(path, partial, changes, columns)
         else:
-            partial.write_bytes(_rewritten(path, changes, columns, encoding))
+            partial.write_bytes(_rewritten(path, changes, columns, encoding, delimiter))
 
 
 def _spelling(cells: Iterator[Any]) -> dict[int, Any]:
@@ -64,12 +72,16 @@ def _spelling(cells: Iterator[Any]) -> dict[int, Any]:
     return found
 
 
-def _rewritten(path: str, changes: Changes, columns: dict[str, str] | None, encoding: str | None) -> bytes:
+def _rewritten(
+    path: str, changes: Changes, columns: dict[str, str] | None, encoding: str | None, delimiter: str | None
+) -> bytes:
     ending = Path(bare_name(path)).suffix
     # Lines end as the readers let them end: at every line end in CSV, at \n alone elsewhere.
     with open_text(path, encoding, newline="" if ending == ".csv" else "\n") as stream:
-        read = {".csv": _csv_records, ".tsv": _tsv_records}.get(ending, _json_records)
-        records = list(read(stream, path, columns))
+        if delimited := {".csv": _csv_records, ".tsv": _tsv_records}.get(ending):
+            records = list(delimited(stream, path, columns, delimiter_of(path, delimiter)))
+        else:
+            records = list(_json_records(stream, path, columns))
     spelled = _spelling(record.label for record in records)
     kept = []
     for record in records:
@@ -124,11 +136,12 @@ def _delimited(
         yield _Record(line, raw, cells[at], with_label)
 
 
-def _csv_records(stream: IO[str], path: str, columns: dict[str, str] | None) -> Iterator[_Record]:
+def _csv_records(stream: IO[str], path: str, columns: dict[str, str] | None, delimiter: str) -> Iterator[_Record]:
     def records() -> Iterator[tuple[int, str, list[str]]]:
         taken: list[str] = []
-        csv.field_size_limit(LONGEST_CELL)
-        reader = csv.reader((taken.append(line) or line for line in stream), strict=True)  # type: ignore[func-returns-value]
+        csv.field_size_limit(LONGEST)
+        lines = (taken.append(line) or line for line in stream)  # type: ignore[func-returns-value]
+        reader = csv.reader(lines, strict=True, delimiter=delimiter)
         start = 1
         for cells in reader:
             yield start, "".join(taken), cells
@@ -137,19 +150,19 @@ def _csv_records(stream: IO[str], path: str, columns: dict[str, str] | None) -> 
 
     def write(cells: list[str]) -> str:
         line = io.StringIO()
-        csv.writer(line).writerow(cells)
+        csv.writer(line, delimiter=delimiter).writerow(cells)
         return line.getvalue().removesuffix("\r\n")
 
     return _delimited(records(), write, path, columns)
 
 
-def _tsv_records(stream: IO[str], path: str, columns: dict[str, str] | None) -> Iterator[_Record]:
+def _tsv_records(stream: IO[str], path: str, columns: dict[str, str] | None, delimiter: str) -> Iterator[_Record]:
     def records() -> Iterator[tuple[int, str, list[str]]]:
         for line, raw in enumerate(stream, start=1):
             bare = raw.removesuffix("\n").removesuffix("\r")
-            yield line, raw, bare.split("\t") if bare else []
+            yield line, raw, bare.split(delimiter) if bare else []
 
-    return _delimited(records(), "\t".join, path, columns)
+    return _delimited(records(), delimiter.join, path, columns)
 
 
 def _json_records(stream: IO[str], path: str, columns: dict[str, str] | None) -> Iterator[_Record]:

@@ -25,6 +25,8 @@ class DistillConfig(FlipConfig):
     """Column names where they are not found by themselves: text_a, text_b, label."""
     encoding: str | None = None
     """The files' encoding, where it is not found by itself (UTF-8, UTF-16 by its mark, then GB18030)."""
+    delimiter: str | None = None
+    """What parts the cells of the files, where it is no comma (.csv) or tab (.tsv): one character."""
     empty: Literal["fail", "drop"] = "fail"
     """What to do with pairs that have an empty text."""
     validation_share: float = 0.15

@@ -43,7 +43,13 @@ def read_splits(config: DistillConfig) -> Splits:
     """
 
     def read(file: str) -> PairTable:
-        return read_pairs(file, columns=config.columns, encoding=config.encoding, empty=config.empty)
+        return read_pairs(
+            file,
+            columns=config.columns,
+            encoding=config.encoding,
+            delimiter=config.delimiter,
+            empty=config.empty,
+        )
 
     train = read(config.train)
     if config.validation is None:

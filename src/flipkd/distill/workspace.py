@@ -17,8 +17,8 @@ from flipkd.distill.config import DistillConfig
 from flipkd.errors import FlipkdError
 from flipkd.files import remove, removed_name, written_whole
 
-_NOT_WORK = {"overwrite", "report_to", "logging_steps", "cache_dir", "threshold_policy"}
-"""Settings that leave the results of the work as they are."""
+_NOT_WORK = {"overwrite", "report_to", "logging_steps", "cache_dir", "threshold_policy", "delimiter"}
+"""Settings that leave the results of the work as they are. What a delimiter changes shows in the data's digests."""
 
 _BEAT = 5.0
 """Seconds between two records of the time."""

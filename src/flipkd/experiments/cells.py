@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 CELLS = "cells.jsonl"
 PREDICTIONS = "predictions"
-LATER: dict[str, Any] = {"threshold_policy": "f1"}
+LATER: dict[str, Any] = {"threshold_policy": "f1", "delimiter": None}
 """Settings that are younger than the first cells, at the values that leave a cell what it was."""
 
 

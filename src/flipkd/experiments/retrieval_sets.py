@@ -170,7 +170,9 @@ def _records(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, tuple[
             "from and in which form it is read."
         )
     is_tsv = file.name.endswith(".tsv.gz")
-    opened = delimited_records(str(file), None, CHUNK, tabs=True) if is_tsv else jsonl_records(str(file), None, CHUNK)
+    opened = (
+        delimited_records(str(file), None, CHUNK, delimiter="\t") if is_tsv else jsonl_records(str(file), None, CHUNK)
+    )
     with opened as records:
         missing = [column for column in columns if column not in records.header]
         if missing:

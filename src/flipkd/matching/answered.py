@@ -74,7 +74,13 @@ def _from_its_file(said: PairTable, spec: ArtefactSpec) -> PairTable:
     reason = f"{source}, from which they were read, is not there; run this where the run was started"
     if Path(source).is_file():
         config = spec.config
-        original = read_pairs(source, columns=config["columns"], encoding=config["encoding"], empty=config["empty"])
+        original = read_pairs(
+            source,
+            columns=config["columns"],
+            encoding=config["encoding"],
+            delimiter=config.get("delimiter"),  # artefacts of earlier versions name none
+            empty=config["empty"],
+        )
         rows = _rows_in(said, original)
         if rows is not None:
             return original.select(rows)

@@ -65,7 +65,9 @@ def check_entries(entries: Sequence[Entry], source: str | None = None, lines: Se
         seen[entry.id] = place
 
 
-def read_entries(path: str, *, columns: dict[str, str] | None = None, encoding: str | None = None) -> list[Entry]:
+def read_entries(
+    path: str, *, columns: dict[str, str] | None = None, encoding: str | None = None, delimiter: str | None = None
+) -> list[Entry]:
     """Read a FAQ.
 
     Args:
@@ -73,6 +75,7 @@ def read_entries(path: str, *, columns: dict[str, str] | None = None, encoding: 
         columns: Names of the columns for ``id``, ``question`` and ``answer`` where they are not in `NAMES`. Without
             ids, an entry's id is made of a hash of its question. All other columns are kept beside the entry.
         encoding: The encoding of a text file, where it is not found by itself.
+        delimiter: The one character between the cells of a CSV or TSV; by default a comma or a tab.
 
     Raises:
         FlipkdError: If the file can't be read, has no question, an id comes twice, or an id or question is empty;
@@ -80,7 +83,7 @@ def read_entries(path: str, *, columns: dict[str, str] | None = None, encoding: 
     """
     entries: list[Entry] = []
     lines: list[int] = []
-    with open_records(path, encoding) as records:
+    with open_records(path, encoding, delimiter=delimiter) as records:
         at = _columns(records.header, columns or {}, path)
         announce("columns", ", ".join(f"{records.header[place]} -> {role}" for role, place in at.items()), path)
         if "id" not in at:

@@ -17,6 +17,8 @@ class Options(ModelOptions):
     """Column names where they are not found by themselves: id, question, answer."""
     encoding: str | None = None
     """The file's encoding, where it is not found by itself."""
+    delimiter: str | None = None
+    """What parts the cells of the file, where it is no comma (.csv) or tab (.tsv): one character."""
 
 
 def run(options: Options) -> None:
@@ -25,7 +27,7 @@ def run(options: Options) -> None:
     from flipkd.retrieval.entries import read_entries
 
     require(options, "model", "index", "faq")
-    entries = read_entries(options.faq, columns=options.columns, encoding=options.encoding)
+    entries = read_entries(options.faq, columns=options.columns, encoding=options.encoding, delimiter=options.delimiter)
     with open_index(options, options.index) as index:
         change = index.add(entries)
         announce("index", options.index, f"{change}; {len(index)} entries now")

@@ -29,6 +29,8 @@ class Options(ModelOptions):
     """Column names where they are not found by themselves: id, question, answer."""
     encoding: str | None = None
     """The file's encoding, where it is not found by itself."""
+    delimiter: str | None = None
+    """What parts the cells of the file, where it is no comma (.csv) or tab (.tsv): one character."""
     overwrite: bool = False
     """Replace an index that is there."""
 
@@ -43,7 +45,7 @@ def run(options: Options) -> None:
     require(options, "model", "faq", "output")
     place = place_of(options, options.output)
     require_free(place, overwrite=options.overwrite)
-    entries = read_entries(options.faq, columns=options.columns, encoding=options.encoding)
+    entries = read_entries(options.faq, columns=options.columns, encoding=options.encoding, delimiter=options.delimiter)
     index = FaqIndex.build(
         load(options),
         entries,
