@@ -46,7 +46,7 @@ def test_only_what_differs_is_kept_beside_its_default():
     assert changed_settings(DistillConfig()) == {}
     found = changed_settings(DistillConfig(epochs=7, teacher_training=TeacherConfig(folds=3)))
     assert found == {
-        "epochs": {"value": 7, "default": 3.0},
+        "epochs": {"value": 7, "default": 6.0},
         "teacher_training": {"folds": {"value": 3, "default": 2}},
     }
 
