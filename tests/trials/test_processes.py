@@ -48,7 +48,7 @@ def test_two_processes_of_one_batch_are_one_process_of_two(tmp_path):
     assert processes == "2"
     assert {stage for stage, _ in one} == {"WarmupTrainer", "FlipTrainer"}
     for name, value in one.items():
-        # Adam divides a gradient near 0 by its own size, so that sums in another order show: a step moves by up to 1e-3.
+        # Adam divides a gradient near 0 by its own size, so that sums in another order show a little.
         torch.testing.assert_close(two[name], value, atol=2e-5, rtol=0)
 
 
