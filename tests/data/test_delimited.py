@@ -60,6 +60,9 @@ def test_a_merged_file_keeps_its_delimiter(tmp_path, ending):
 
 def test_the_command_line_takes_it(tmp_path, capsys):
     path = write(tmp_path / "x.csv", "text_a|text_b|label\na,b|c|1\n")
+    assert main(["data", "check", path]) != 0
+    assert main(["data", "check", path, "--delimiter", "|"]) == 0
+    capsys.readouterr()
     assert main(["data", "check", path, "--delimiter", "||"]) != 0
     assert "exactly one character" in " ".join(capsys.readouterr().err.split())
 
