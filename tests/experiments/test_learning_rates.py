@@ -59,11 +59,11 @@ def test_both_methods_get_the_same_rates_and_a_second_start_trains_none(data):
     compare_rates(config)
     lines = list(read_lines(data / "results" / FILE, Rate))
     rates = {method: [line.rate for line in lines if (line.method, line.signal) == (method, "decoder")]
-             for method in ("fine_tuned", "flipped")}  # fmt: skip
-    assert rates["fine_tuned"] == rates["flipped"] == [1.0, 0.5, 2.0]
+             for method in ("fine_tuned_long", "flipped")}  # fmt: skip
+    assert rates["fine_tuned_long"] == rates["flipped"] == [1.0, 0.5, 0.25]
     assert {line.signal for line in lines if line.method == "flipped"} == {"decoder", "encoder"}
     assert all(line.held_out == 14 for line in lines)
-    best = {line.rate: line.auc for line in lines if line.method == "fine_tuned"}
-    assert best[0.5] > best[2.0]
+    best = {line.rate: line.auc for line in lines if line.method == "fine_tuned_long"}
+    assert best[0.25] > best[1.0]
     compare_rates(config)
     assert list(read_lines(data / "results" / FILE, Rate)) == lines

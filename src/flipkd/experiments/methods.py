@@ -35,6 +35,8 @@ PAPER: dict[str, Any] = {
     "distillation_weight": 0.3,
 }
 """The settings of ``paper_decoder``: those of configs/paper.yaml, to which a test holds them."""
+LONG = 2.0
+"""Passes of the longer fine-tuning for one of flipping's where rates are compared; the table gives each set its own."""
 SOURCES = [("decoder",), ("encoder",), ("decoder", "encoder")]
 """What an answer of one model may be made of."""
 WITH_TEACHER = [("teacher",), ("decoder", "teacher"), ("decoder", "encoder", "teacher")]
@@ -211,11 +213,12 @@ class SetRun:
             self._stages[name]()
         return self._run.read(name, vectors=name in ("flipped", "labels"))
 
-    def at_rate(self, method: Literal["fine_tuned", "flipped"], rate: float) -> Mapping[str, np.ndarray]:
+    def at_rate(self, method: Literal["fine_tuned_long", "flipped"], rate: float) -> Mapping[str, np.ndarray]:
         """What plain fine-tuning or flipping says when its peak learning rate is `rate`; trained once.
 
         Args:
-            method: Which of the two; flipping starts from the one warm-up of all rates.
+            method: Which of the two; flipping starts from the one warm-up of all rates, and fine-tuning has `LONG` times
+                flipping's passes, about what equal time gives it.
             rate: In the place of the configured one.
 
         Returns:
@@ -225,8 +228,8 @@ class SetRun:
         run = StudentRun(self.student, replace(self.config, learning_rate=rate), self.splits, self.work, self.device)
         name = f"{method}_at_{rate:.2g}"
         if not (self.work.folder / f"read_{name}.npz").is_file():
-            if method == "fine_tuned":
-                run.fine_tune(name)
+            if method == "fine_tuned_long":
+                run.fine_tune(name, LONG * self.config.epochs)
             else:
                 _, signal, thresholds = self._taught
                 run.warm_up(signal)
