@@ -217,8 +217,8 @@ class SetRun:
         """What plain fine-tuning or flipping says when its peak learning rate is `rate`; trained once.
 
         Args:
-            method: Which of the two; flipping starts from the one warm-up of all rates, and fine-tuning has `LONG` times
-                flipping's passes, about what equal time gives it.
+            method: Which of the two; flipping starts from the one warm-up of all rates, and fine-tuning has
+                `LONG` times flipping's passes, about what equal time gives it.
             rate: In the place of the configured one.
 
         Returns:
