@@ -25,6 +25,8 @@ from benchmarks.samples import demo_pairs, present, research_pairs
 from flipkd.console import console
 
 CONNECTIONS = (1, 8, 64)
+WARM_UP = 8
+"""Requests to each server before any is timed."""
 SIDES: dict[str, tuple[str, ...]] = {"batched": (), "one by one": ("--batch-tokens", "1")}
 
 
@@ -45,18 +47,19 @@ def figures(load: Load) -> dict[str, float]:
 
 
 def measure(folder: Path, bodies: list[dict[str, Any]], repetitions: int) -> dict[tuple[str, int], list[Load]]:
-    """The loads of each side at each number of connections, turn by turn, after one that warms up."""
+    """The loads of each side at each number of connections, turn by turn, after a few that warm up."""
     found: dict[tuple[str, int], list[Load]] = {}
     with serving(folder) as batched, serving(folder, *SIDES["one by one"]) as alone:
         ports = {"batched": batched, "one by one": alone}
-        for turn in range(repetitions + 1):
+        for port in ports.values():
+            drive(port, "/score", bodies[:WARM_UP], 1)
+        for _ in range(repetitions):
             for connections in CONNECTIONS:
                 for side, port in ports.items():
                     load = drive(port, "/score", bodies, connections)
                     assert load.statuses == {200: len(bodies)}, load.statuses
-                    if turn:
-                        found.setdefault((side, connections), []).append(load)
-                        console.print(f"[dim]{side}, {connections} connections: {figures(load)}[/dim]")
+                    found.setdefault((side, connections), []).append(load)
+                    console.print(f"[dim]{side}, {connections} connections: {figures(load)}[/dim]")
     return found
 
 
