@@ -61,8 +61,11 @@ def _records(name, data):
 def cells_of(name, data):
     """Line, both texts and the label as written, of each pair."""
     found = []
-    for line, record in _records(name, data):
-        plain = {"".join(c for c in key.casefold() if c not in "_-" and not c.isspace()): key for key in record}
+    records = _records(name, data)
+    # The columns are those of the whole file: an object may lack keys that others have.
+    keys = dict.fromkeys(key for _, record in records for key in record)
+    plain = {"".join(c for c in key.casefold() if c not in "_-" and not c.isspace()): key for key in keys}
+    for line, record in records:
         texts = [record.get(plain.get(role, plain.get(role[-1]))) or "" for role in ("texta", "textb")]
-        found.append((line, *texts, record[next(plain[role] for role in LABELS if role in plain)]))
+        found.append((line, *texts, record.get(next(plain[role] for role in LABELS if role in plain))))
     return found
