@@ -1,0 +1,116 @@
+"""How well an index answers the queries of a public FAQ, and how often it rightly refuses: no speed, and no peer.
+
+A quarter of the entries is left out of the index, so that some queries have no answer in it. The artefact is one that
+was trained on the set's training queries; `flipkd reproduce --only SET` leaves it in its work folder. It is measured
+beside BM25 alone and its teacher alone (the kept one, or --teacher), over at most --queries test queries. The sets are
+those of retrieval, and `ths_faq`, whose entries are its standard questions and whose queries are the first texts of its
+test pairs.
+
+Each run adds a line to results/faq.jsonl, of which results/faq.md is made; a later one of the same set counts.
+
+Run: python -m benchmarks.faq --data FOLDER --set NAME --model ARTEFACT [--teacher FOLDER] [--queries 200]
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import arguments
+from benchmarks.samples import records
+from flipkd.experiments.cells import commit, versions
+from flipkd.experiments.retrieval_sets import RETRIEVAL_SETS, read_collection
+from flipkd.experiments.sections import table
+from flipkd.matching.artefact import artefact_hash
+from flipkd.matching.matcher import Matcher
+from flipkd.retrieval.baselines import baseline_teacher
+from flipkd.retrieval.entries import Entry
+from flipkd.retrieval.evaluate import Judged, evaluate
+from flipkd.retrieval.index import FaqIndex
+
+LEFT_OUT = 0.25
+"""Share of the entries that are not in the index."""
+FIGURES = {"success@1": "success1", "MRR@10": "mrr10", "NDCG@10": "ndcg10"}
+"""As the table names them, and as `Order` does."""
+
+
+def read_set(name: str, data: Path, most: int) -> tuple[list[Entry], Judged]:
+    """The entries, and at most `most` test queries, always the same ones."""
+    if name in RETRIEVAL_SETS:
+        collection = read_collection(RETRIEVAL_SETS[name], data)
+        asked = collection.queries["test"].sample(most)
+        grades = [
+            {collection.ids[column]: int(row[column]) for column in np.flatnonzero(row).tolist()}
+            for row in asked.grades
+        ]
+        entries = [Entry(entry, text) for entry, text in zip(collection.ids, collection.texts, strict=True)]
+        return entries, Judged(asked.texts, grades)
+    entries = [Entry(row["id"], row["text"]) for row in records(data / name / "standard_questions.jsonl.gz")]
+    return entries, judged_pairs(records(data / name / "test.jsonl.gz"), entries, most)
+
+
+def judged_pairs(pairs: list[dict[str, Any]], entries: list[Entry], most: int) -> Judged:
+    """Queries from labelled pairs of a query and an entry's text: those that match an entry."""
+    ids = {entry.question: entry.id for entry in entries}
+    found: dict[str, dict[str, int]] = {}
+    for pair in pairs:
+        if pair["label"] == 1:
+            found.setdefault(pair["text_a"], {})[ids[pair["text_b"]]] = 1
+    texts = list(found)
+    chosen = [texts[row] for row in np.sort(np.random.default_rng(0).permutation(len(texts))[:most])]
+    return Judged(chosen, [found[text] for text in chosen])
+
+
+def kept(entries: list[Entry]) -> list[Entry]:
+    """The entries that are in the index, always the same ones."""
+    number = round((1 - LEFT_OUT) * len(entries))
+    return [entries[row] for row in np.sort(np.random.default_rng(0).permutation(len(entries))[:number])]
+
+
+def report(lines: list[dict[str, Any]]) -> str:
+    """The Markdown of all lines, the last of each set."""
+    head = ["set", "order", *FIGURES, "entries", "answerable", "others", "rightly refused", "wrongly refused"]
+    rows = []
+    for line in {line["set"]: line for line in lines}.values():
+        counts = [str(line["entries"]), str(line["answerable"]), str(line["unanswerable"])]
+        refused = [f"{line['rightly_refused']:.2f}", f"{line['wrongly_refused']:.2f}"]
+        for order in ("bm25", "teacher", "first_stage", "verified"):
+            if line[order] is not None:
+                last = order == "verified"
+                figures = [f"{line[order][figure]:.3f}" for figure in FIGURES.values()]
+                rows.append([line["set"], order, *figures, *(counts + refused if last else [""] * 5)])
+    return (
+        "# What a FAQ index answers\n\nMade by `python -m benchmarks.faq` from `faq.jsonl`; don't edit. Public sets, "
+        f"test queries, one training each (seed 0). {LEFT_OUT:.0%} of the entries are left out of the index: the "
+        "queries that only they answer should be refused. Orders as `flipkd index evaluate` names them; the "
+        "threshold is the artefact's, fitted on validation pairs.\n\n" + table(head, rows) + "\n"
+    )
+
+
+def main() -> None:
+    """Measure one set and write the result."""
+    parser = arguments(__doc__, queries=200)
+    parser.add_argument("--set", required=True, choices=[*RETRIEVAL_SETS, "ths_faq"])
+    parser.add_argument("--model", required=True, help="the artefact")
+    parser.add_argument("--teacher", help="by default the one that the artefact holds")
+    options = parser.parse_args()
+    if options.data is None:
+        parser.error("--data is missing: the folder of the data sets")
+    entries, judged = read_set(options.set, options.data, options.queries)
+    matcher = Matcher.from_pretrained(options.model, cache_dir=options.cache_dir)
+    teacher = baseline_teacher(matcher, options.teacher, cache_dir=options.cache_dir)
+    with TemporaryDirectory() as place, FaqIndex.build(matcher, kept(entries), Path(place) / "index") as index:
+        found = evaluate(index, judged, teacher=teacher)
+    line = {"set": options.set, "entries": len(kept(entries)), "queries": len(judged.texts), **asdict(found)}
+    line |= {"artefact": artefact_hash(Path(options.model)), "commit": commit(), "versions": versions()}
+    with (options.output / "faq.jsonl").open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(line) + "\n")
+    written = (options.output / "faq.jsonl").read_text(encoding="utf-8").splitlines()
+    (options.output / "faq.md").write_text(report([json.loads(each) for each in written]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
