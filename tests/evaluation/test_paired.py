@@ -139,6 +139,9 @@ def test_pairs_that_hang_together_decide_nothing():
     assert report.gaps["f1"].interval.settled
     assert "cannot tell" in verdict(report)
     assert "about 10 independent ones" in verdict(report)
+    numbers = report.as_dict()["metrics"]["f1"]
+    assert (numbers["low"], numbers["high"]) == (None, None)
+    assert all(line[-1] == "–" for line in metric_rows(report))
 
 
 def test_a_handful_of_pairs_decides_nothing_either():

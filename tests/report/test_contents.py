@@ -132,7 +132,7 @@ def test_equal_figures_are_level(copy, edit):
 
 def test_a_handful_of_groups_settles_nothing(copy, edit):
     said = standing_of(copy, edit, ours=0.8, theirs=0.7, low=0.05, high=0.15, independent=19)
-    assert said.endswith("the pairs are too few for an interval to be trusted.")
+    assert said.endswith("the pairs are too few, or share too many texts, for an interval.")
 
 
 def test_figures_of_validation_are_called_flattering(copy, edit):

@@ -50,13 +50,7 @@ def differences(comparison: Comparison, method: str, measured: PairTable) -> dic
     }
 
 
-def _numbers(gap: Gap) -> dict[str, float]:
-    between = gap.interval
-    return {
-        "ours": gap.b,
-        "theirs": gap.a,
-        "difference": between.difference,
-        "low": between.low,
-        "high": between.high,
-        "missed_below": gap.missed_below,
-    }
+def _numbers(gap: Gap) -> dict[str, float | None]:
+    found = gap.as_dict()
+    sides = {"ours": found.pop("b"), "theirs": found.pop("a")}
+    return {**sides, **found, "missed_below": gap.missed_below if gap.trusted else None}

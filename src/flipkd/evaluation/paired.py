@@ -49,6 +49,8 @@ class Gap:
     """Of B."""
     interval: Interval
     """Of b - a."""
+    trusted: bool
+    """Whether there are independent groups of pairs enough for an interval: of one group every draw is the same."""
 
     @property
     def missed_below(self) -> float:
@@ -58,10 +60,11 @@ class Gap:
         """
         return self.interval.half_width * (1.96 + 0.84) / 1.96
 
-    def as_dict(self) -> dict[str, float]:
-        """The numbers by name, ready for JSON."""
+    def as_dict(self) -> dict[str, float | None]:
+        """The numbers by name, ready for JSON; an interval that is not to be trusted is None."""
         found = self.interval
-        return {"a": self.a, "b": self.b, "difference": found.difference, "low": found.low, "high": found.high}
+        low, high = (found.low, found.high) if self.trusted else (None, None)
+        return {"a": self.a, "b": self.b, "difference": found.difference, "low": low, "high": high}
 
 
 @dataclass(frozen=True)
@@ -206,16 +209,17 @@ def measure_gaps(
                 for system in (a, b)
             )
             found[metric].append((one, other))
-    return {metric: _gap(estimates) for metric, estimates in found.items()}
+    trusted = independent_groups(group) >= FEWEST_INDEPENDENT
+    return {metric: _gap(estimates, trusted) for metric, estimates in found.items()}
 
 
-def _gap(blocks: Sequence[tuple[Estimate, Estimate]]) -> Gap:
+def _gap(blocks: Sequence[tuple[Estimate, Estimate]], trusted: bool) -> Gap:
     a, b = (
         Estimate(side[0].whole, np.concatenate([each.drawn for each in side])) for side in zip(*blocks, strict=True)
     )
     interval = paired_interval({0: b}, {0: a})
     assert interval is not None  # both sides have the one seed
-    return Gap(a.whole, b.whole, interval)
+    return Gap(a.whole, b.whole, interval, trusted)
 
 
 def compare_systems(

@@ -71,7 +71,7 @@ def _signed(difference: float) -> str:
 
 
 def _range(gap: Gap) -> str:
-    return f"{_signed(gap.interval.low)} to {_signed(gap.interval.high)}"
+    return f"{_signed(gap.interval.low)} to {_signed(gap.interval.high)}" if gap.trusted else "–"
 
 
 def metric_rows(report: PairedReport) -> list[list[str]]:

@@ -165,10 +165,10 @@ def _standing(records: Records, ours: str, row: str) -> str:
     place = f"{side} {OTHERS[row]} in F1 on these pairs"
     low, high = (records.number(METRICS_FILE, "differences", "against", row, "f1", end) for end in ("low", "high"))
     independent = records.number(METRICS_FILE, "differences", "independent")
+    if independent is not None and independent < FEWEST_INDEPENDENT:
+        return f"{place}; the pairs are too few, or share too many texts, for an interval"
     if low is None or high is None or independent is None:
         return f"{place}; no interval is recorded, so it may be chance"
-    if independent < FEWEST_INDEPENDENT:
-        return f"{place}; the pairs are too few for an interval to be trusted"
     if low > 0 or high < 0:
         return f"{place}, and the interval leaves out no difference at all"
     return f"{place}, by less than these pairs can tell from none"
