@@ -1,10 +1,11 @@
 """How well an index answers the queries of a public FAQ, and how often it rightly refuses: no speed, and no peer.
 
-A quarter of the entries is left out of the index, so that some queries have no answer in it. The artefact is one that
-was trained on the set's training queries; `flipkd reproduce --only SET` leaves it in its work folder. It is measured
-beside BM25 alone and its teacher alone (the kept one, or --teacher), over at most --queries test queries. The sets are
-those of retrieval, and `ths_faq`, whose entries are its standard questions and whose queries are the first texts of its
-test pairs.
+A quarter of the entries is left out of the index, so that some queries have no answer in it. What is refused is counted
+for the artefact's own threshold and for those of `POLICIES`, all chosen on its validation pairs. The artefact is one
+that was trained on the set's training queries, as `flipkd reproduce --only SET` leaves it in its work folder. It is
+measured beside BM25 alone and its teacher alone (the kept one, or --teacher), over at most --queries test queries. The
+sets are those of retrieval, and `ths_faq`, whose entries are its standard questions and whose queries are the first
+texts of its test pairs.
 
 Each run adds a line to results/faq.jsonl, of which results/faq.md is made; a later one of the same set counts.
 
@@ -18,14 +19,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, logit
 
 from benchmarks.harness import arguments
 from benchmarks.samples import records
+from flipkd.console import announce
+from flipkd.errors import FlipkdError
+from flipkd.evaluation.calibrators import prior_shift
 from flipkd.experiments.cells import commit, versions
 from flipkd.experiments.retrieval_sets import RETRIEVAL_SETS, read_collection
 from flipkd.experiments.sections import table
-from flipkd.matching.artefact import artefact_hash
+from flipkd.matching.artefact import ArtefactSpec, artefact_hash
 from flipkd.matching.matcher import Matcher
+from flipkd.matching.validation import ValidationRecord, decide_again
 from flipkd.retrieval.baselines import baseline_teacher
 from flipkd.retrieval.entries import Entry
 from flipkd.retrieval.evaluate import Judged, evaluate
@@ -35,6 +41,12 @@ LEFT_OUT = 0.25
 """Share of the entries that are not in the index."""
 FIGURES = {"success@1": "success1", "MRR@10": "mrr10", "NDCG@10": "ndcg10"}
 """As the table names them, and as `Order` does."""
+PRIOR = 0.05
+"""One match among the twenty candidates that are verified; validation pairs have far more."""
+COUNTS = ("entries", "answerable", "unanswerable")
+SHARES = ("threshold", "rightly_refused", "wrongly_refused", "right_answers")
+POLICIES = (("f1", PRIOR), ("precision=0.95", None), ("precision=0.99", None), ("precision=0.95", PRIOR))
+"""Threshold policies beside the artefact's own, and the prior they are kept at, by default validation's."""
 
 
 def read_set(name: str, data: Path, most: int) -> tuple[list[Entry], Judged]:
@@ -70,23 +82,51 @@ def kept(entries: list[Entry]) -> list[Entry]:
     return [entries[row] for row in np.sort(np.random.default_rng(0).permutation(len(entries))[:number])]
 
 
+def thresholds(artefact: Path) -> dict[str, float]:
+    """From which probability each of `POLICIES` accepts; without those that can't be kept on validation.
+
+    A prior moves all log-odds, which changes no order: its threshold is moved back, to the artefact's own probability.
+    """
+    spec = ArtefactSpec.read(artefact)
+    record, found = ValidationRecord.read(artefact, spec), {}
+    for policy, prior in POLICIES:
+        try:
+            threshold = decide_again(spec, record, policy=policy, prior=prior).answer["threshold"]
+        except FlipkdError as error:
+            announce(policy, "left out", str(error))
+            continue
+        if prior is not None:
+            threshold = float(expit(logit(threshold) - prior_shift(spec.answer["match_rate"], prior)))
+        found[policy if prior is None else f"{policy}, prior {prior:g}"] = threshold
+    return found
+
+
 def report(lines: list[dict[str, Any]]) -> str:
     """The Markdown of all lines, the last of each set."""
-    head = ["set", "order", *FIGURES, "entries", "answerable", "others", "rightly refused", "wrongly refused"]
-    rows = []
-    for line in {line["set"]: line for line in lines}.values():
-        counts = [str(line["entries"]), str(line["answerable"]), str(line["unanswerable"])]
-        refused = [f"{line['rightly_refused']:.2f}", f"{line['wrongly_refused']:.2f}"]
-        for order in ("bm25", "teacher", "first_stage", "verified"):
-            if line[order] is not None:
-                last = order == "verified"
-                figures = [f"{line[order][figure]:.3f}" for figure in FIGURES.values()]
-                rows.append([line["set"], order, *figures, *(counts + refused if last else [""] * 5)])
+    last = {line["set"]: line for line in lines}
+    orders = [
+        [name, order, *(f"{line[order][figure]:.3f}" for figure in FIGURES.values())]
+        for name, line in last.items()
+        for order in ("bm25", "teacher", "first_stage", "verified")
+        if line[order] is not None
+    ]
+    refusals = [
+        [name, each["policy"], *(f"{each[share]:.3f}" for share in SHARES)]
+        for name, line in last.items()
+        for each in line["refusals"]
+    ]
+    counts = [[name, *(str(line[count]) for count in COUNTS)] for name, line in last.items()]
     return (
         "# What a FAQ index answers\n\nMade by `python -m benchmarks.faq` from `faq.jsonl`; don't edit. Public sets, "
         f"test queries, one training each (seed 0). {LEFT_OUT:.0%} of the entries are left out of the index: the "
-        "queries that only they answer should be refused. Orders as `flipkd index evaluate` names them; the "
-        "threshold is the artefact's, fitted on validation pairs.\n\n" + table(head, rows) + "\n"
+        "queries that only they answer should be refused.\n\n" + table(["set", *COUNTS], counts) + "\n\n"
+        "Orders as `flipkd index evaluate` names them, over the answerable queries:\n\n"
+        + table(["set", "order", *FIGURES], orders)
+        + "\n\n"
+        "What is refused, the artefact's own policy first. All thresholds are chosen on its validation pairs, some for "
+        f"a match rate of {PRIOR:g}, which is that of {round(1 / PRIOR)} candidates:\n\n"
+        + table(["set", "policy", *(share.replace("_", " ") for share in SHARES)], refusals)
+        + "\n"
     )
 
 
@@ -103,7 +143,7 @@ def main() -> None:
     matcher = Matcher.from_pretrained(options.model, cache_dir=options.cache_dir)
     teacher = baseline_teacher(matcher, options.teacher, cache_dir=options.cache_dir)
     with TemporaryDirectory() as place, FaqIndex.build(matcher, kept(entries), Path(place) / "index") as index:
-        found = evaluate(index, judged, teacher=teacher)
+        found = evaluate(index, judged, teacher=teacher, policies=thresholds(Path(options.model)))
     line = {"set": options.set, "entries": len(kept(entries)), "queries": len(judged.texts), **asdict(found)}
     line |= {"artefact": artefact_hash(Path(options.model)), "commit": commit(), "versions": versions()}
     with (options.output / "faq.jsonl").open("a", encoding="utf-8") as lines:

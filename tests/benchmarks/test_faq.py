@@ -1,13 +1,21 @@
 """The FAQ measure: which queries and entries it takes, and what its table says. No model is run."""
 
-from benchmarks.faq import judged_pairs, kept, report
+import numpy as np
+from scipy.special import expit
+
+from benchmarks.faq import POLICIES, judged_pairs, kept, report, thresholds
+from flipkd.evaluation.calibrators import prior_shift
+from flipkd.matching.artefact import ArtefactSpec
+from flipkd.matching.validation import ValidationRecord, decide_again
 from flipkd.retrieval.entries import Entry
 
 ENTRIES = [Entry(f"q{n}", f"question {n}") for n in range(8)]
 ORDER = {"success1": 0.5, "mrr10": 0.6, "ndcg10": 0.7}
 LINE = {
     "set": "one", "entries": 6, "answerable": 3, "unanswerable": 1, "bm25": ORDER, "teacher": None,
-    "first_stage": ORDER, "verified": ORDER, "rightly_refused": 0.25, "wrongly_refused": 0.125,
+    "first_stage": ORDER, "verified": ORDER, "refusals": [
+        {"policy": "f1", "threshold": 0.5, "rightly_refused": 0.25, "wrongly_refused": 0.125, "right_answers": 0.75},
+    ],
 }  # fmt: skip
 
 
@@ -29,8 +37,20 @@ def test_a_quarter_of_the_entries_is_left_out_and_the_others_keep_their_order():
 
 
 def test_the_table_has_the_last_line_of_each_set_and_no_row_of_a_teacher_that_was_not_measured():
-    old = LINE | {"rightly_refused": 0.99}
-    table = report([old, LINE]).splitlines()
-    rows = [line for line in table if line.startswith("| one")]
-    assert [row.split(" | ")[1] for row in rows] == ["bm25", "first_stage", "verified"]
-    assert rows[-1] == "| one | verified | 0.500 | 0.600 | 0.700 | 6 | 3 | 1 | 0.25 | 0.12 |"
+    old = LINE | {"entries": 99}
+    rows = [line for line in report([old, LINE]).splitlines() if line.startswith("| one")]
+    assert rows == [
+        "| one | 6 | 3 | 1 |",
+        *(f"| one | {order} | 0.500 | 0.600 | 0.700 |" for order in ("bm25", "first_stage", "verified")),
+        "| one | f1 | 0.500 | 0.250 | 0.125 | 0.750 |",
+    ]
+
+
+def test_a_threshold_at_another_prior_is_moved_back_to_the_artefacts_own_probability(artefact):
+    (prior,) = {prior for _, prior in POLICIES if prior is not None}
+    found = thresholds(artefact)
+    spec = ArtefactSpec.read(artefact)
+    there = decide_again(spec, ValidationRecord.read(artefact, spec), policy="f1", prior=prior)
+    log_odds = np.linspace(-8, 8, 400)
+    moved = expit(log_odds + prior_shift(spec.answer["match_rate"], prior))
+    assert ((moved >= there.answer["threshold"]) == (expit(log_odds) >= found[f"f1, prior {prior:g}"])).all()

@@ -113,13 +113,16 @@ def test_an_index_is_measured(idx, model, tmp_path, capsys):
     (tmp_path / "queries.csv").write_text("id,text\n1,reset my pin\n2,zebra\n")
     (tmp_path / "qrels.tsv").write_text("query_id\tdoc_id\tgrade\n1\tpin\t1\n")
     words = ["--queries", str(tmp_path / "queries.csv"), "--qrels", str(tmp_path / "qrels.tsv")]
-    assert run(["index", "evaluate", *model, "--index", str(idx), *words, "--first-stage", "bm25"]) == 0
+    also = ["--policies", '["accuracy"]']
+    assert run(["index", "evaluate", *model, "--index", str(idx), *words, "--first-stage", "bm25", *also]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["answerable"], found["unanswerable"]) == (1, 1)
     assert found["first_stage"] == {"success1": 1.0, "mrr10": 1.0, "ndcg10": 1.0}
     assert found["bm25"] == found["first_stage"]
     assert found["teacher"] is None
-    assert found["rightly_refused"] == 1.0
+    assert [each["policy"] for each in found["refusals"]] == ["f1", "accuracy"]
+    assert found["refusals"][0]["rightly_refused"] == 1.0
+    assert found["refusals"][0]["right_answers"] in (None, 1.0)
 
 
 def test_a_teacher_is_measured_alone(idx, model, models, tmp_path, capsys):

@@ -7,7 +7,7 @@ import pytest
 
 from flipkd.errors import FlipkdError
 from flipkd.retrieval.entries import Entry
-from flipkd.retrieval.evaluate import Judged, evaluate, read_judged
+from flipkd.retrieval.evaluate import Judged, Refusals, evaluate, read_judged
 from flipkd.retrieval.results import Found, Hit
 
 
@@ -19,6 +19,7 @@ def found(query, candidates, hits):
 def index(*findings, held="abcd"):
     """Answers in the order of the findings, holds the entries of one letter, and finds nothing by words."""
     return SimpleNamespace(
+        matcher=SimpleNamespace(answer=SimpleNamespace(threshold=0.5), decision=None),
         store=SimpleNamespace(
             known=lambda ids: {i: None for i in ids if i in held}, candidates=lambda queries, *_: [[] for _ in queries]
         ),
@@ -35,7 +36,7 @@ def test_order_and_refusals_are_counted_by_hand():
         found("q5", "a", [("a", 0.8)]),  # answered, though nothing answers it
     ]
     judged = Judged(["q1", "q2", "q3", "q4", "q5"], [{"a": 1}, {"c": 2}, {"b": 1}, {}, {"e": 1}])
-    got = evaluate(index(*findings), judged)
+    got = evaluate(index(*findings), judged, policies={"precision=0.9": 0.85, "recall=0.9": 0.05})
     assert (got.answerable, got.unanswerable) == (3, 2)
     assert (got.bm25.mrr10, got.teacher) == (0.0, None)
     assert got.first_stage.success1 == 0.0
@@ -43,14 +44,17 @@ def test_order_and_refusals_are_counted_by_hand():
     assert got.verified.success1 == pytest.approx(1 / 3)
     assert got.verified.mrr10 == pytest.approx((1 + 1 / 3 + 0) / 3)
     assert got.verified.ndcg10 == pytest.approx((1 + 1 / np.log2(4) + 0) / 3)
-    assert got.rightly_refused == 0.5
-    assert got.wrongly_refused == pytest.approx(2 / 3)
+    own, strict, lenient = got.refusals
+    assert own == Refusals("f1", 0.5, rightly_refused=0.5, wrongly_refused=2 / 3, right_answers=0.5)
+    assert strict == Refusals("precision=0.9", 0.85, rightly_refused=1.0, wrongly_refused=2 / 3, right_answers=1.0)
+    assert lenient == Refusals("recall=0.9", 0.05, rightly_refused=0.0, wrongly_refused=1 / 3, right_answers=0.25)
 
 
 def test_without_unanswerable_queries_there_is_no_share_of_them():
     got = evaluate(index(found("q", "a", [("a", 0.9)])), Judged(["q"], [{"a": 1}]))
-    assert np.isnan(got.rightly_refused)
-    assert got.wrongly_refused == 0.0
+    (own,) = got.refusals
+    assert np.isnan(own.rightly_refused)
+    assert (own.wrongly_refused, own.right_answers) == (0.0, 1.0)
 
 
 @pytest.fixture

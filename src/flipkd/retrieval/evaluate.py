@@ -1,9 +1,10 @@
 """How well an index answers queries whose right entries are known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flipkd.console import announce
 from flipkd.data.identity import is_empty
@@ -39,6 +40,22 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Refusals:
+    """What one threshold answers and refuses; a share of nothing is NaN."""
+
+    policy: str
+    """How the threshold was chosen, see `flipkd.evaluation.policies.Policy`."""
+    threshold: float
+    """The best entry is the answer if its probability is at least this."""
+    rightly_refused: float
+    """Share of the unanswerable queries that got no answer."""
+    wrongly_refused: float
+    """Share of the answerable queries that got no answer."""
+    right_answers: float
+    """Share of the answers given whose entry is relevant."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What was measured."""
 
@@ -54,10 +71,8 @@ class Evaluation:
     """The candidates in the order of the first stage alone."""
     verified: Order
     """The candidates by the artefact's probability."""
-    rightly_refused: float
-    """Share of the unanswerable queries that got no answer; NaN if there is none."""
-    wrongly_refused: float
-    """Share of the answerable queries that got no answer; NaN if there is none."""
+    refusals: tuple[Refusals, ...]
+    """By the policy in force, then by the others that were asked for."""
 
 
 def read_judged(queries: str, qrels: str, *, split: str | None = None) -> Judged:
@@ -118,6 +133,7 @@ def evaluate(
     first_stage: FirstStage | None = None,
     candidates: int | None = None,
     teacher: Teacher | None = None,
+    policies: Mapping[str, float] | None = None,
 ) -> Evaluation:
     """Ask an index all queries.
 
@@ -130,6 +146,7 @@ def evaluate(
         first_stage: As for `FaqIndex.search`.
         candidates: As for `FaqIndex.search`.
         teacher: A bi-encoder that is measured alone, see `flipkd.retrieval.baselines.baseline_teacher`.
+        policies: Further threshold policies by name, and the threshold of each; what they refuse is counted, too.
     """
     named = list(dict.fromkeys(entry for grades in judged.grades for entry in grades))
     held = index.store.known(named)
@@ -142,7 +159,12 @@ def evaluate(
     bm25 = _order(bm25_order(index.store, queries), wanted)
     alone = None if teacher is None else _order(teacher_order(index.store, teacher, queries), wanted)
     found = index.search_many(judged.texts, top=DEPTH, first_stage=first_stage, candidates=candidates)
-    refused = np.array([each.answer is None for each in found])
+    first = [each.hits[0] if each.hits else None for each in found]
+    # Below every threshold where nothing was found.
+    best = np.array([-1.0 if hit is None else hit.probability for hit in first])
+    right = np.array([hit is not None and hit.entry.id in each for hit, each in zip(first, grades, strict=True)])
+    answer, decision = index.matcher.answer, index.matcher.decision
+    thresholds = {"f1" if decision is None else decision.policy: answer.threshold, **(policies or {})}
     return Evaluation(
         bm25=bm25,
         teacher=alone,
@@ -150,9 +172,17 @@ def evaluate(
         unanswerable=int((~can).sum()),
         first_stage=_order([found[number].candidates for number in asked], wanted),
         verified=_order([[hit.entry.id for hit in found[number].hits] for number in asked], wanted),
-        rightly_refused=float(refused[~can].mean()) if (~can).any() else float("nan"),
-        wrongly_refused=float(refused[can].mean()) if can.any() else float("nan"),
+        refusals=tuple(_refusals(policy, at, best, can, right) for policy, at in thresholds.items()),
     )
+
+
+def _refusals(
+    policy: str, threshold: float, best: NDArray[np.float64], can: NDArray[np.bool_], right: NDArray[np.bool_]
+) -> Refusals:
+    """Of n queries: the best probability, whether an entry answers it, and whether the best entry does."""
+    answered = best >= threshold
+    shares = (~answered[~can], ~answered[can], right[answered])
+    return Refusals(policy, threshold, *(float(share.mean()) if share.size else float("nan") for share in shares))
 
 
 def _order(rankings: Sequence[Sequence[str]], grades: Sequence[dict[str, int]]) -> Order:

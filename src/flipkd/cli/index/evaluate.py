@@ -2,8 +2,9 @@
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from flipkd.cli.index import SearchOptions, open_index, require
 
@@ -13,8 +14,8 @@ class Options(SearchOptions):
     """Measure success@1, MRR@10, NDCG@10 and refusals of an index.
 
     The result is JSON on standard output: the orders of BM25 alone, of the teacher alone, of the first stage alone and
-    of the answers, and the shares of queries that were refused. A figure over no query is null, and so is an order
-    that was not measured.
+    of the answers; and for each threshold policy the shares of queries that were refused, and of answers that were
+    right. A figure over no query is null, and so is an order that was not measured.
     """
 
     queries: str = ""
@@ -27,29 +28,40 @@ class Options(SearchOptions):
     teacher: str | None = None
     """A teacher to measure alone, by the cosine of its vectors: a folder, a hub id or minilm. By default the one that
     the artefact holds, if any. Its vectors are kept in --cache-dir."""
+    policies: list[str] = field(default_factory=list)
+    """Further threshold policies whose refusals are counted as well, such as ["precision=0.95", "precision=0.99"]; none
+    takes longer for it. Each is kept on the artefact's validation pairs, with --prior as it is."""
 
 
 def run(options: Options) -> None:
     """Print one object."""
+    from flipkd.matching.validation import read_deciding
     from flipkd.retrieval.baselines import baseline_teacher
     from flipkd.retrieval.evaluate import evaluate, read_judged
 
     require(options, "model", "index", "queries", "qrels")
     judged = read_judged(options.queries, options.qrels, split=options.split)
+    deciding = (read_deciding(Path(options.model), policy=each, prior=options.prior) for each in options.policies)
+    policies = {each: spec.answer["threshold"] for each, spec in zip(options.policies, deciding, strict=True)}
     with open_index(options, options.index, policy=options.policy, prior=options.prior) as index:
         teacher = baseline_teacher(
             index.matcher, options.teacher, device=options.device, cache_dir=Path(options.cache_dir).expanduser()
         )
-        found = evaluate(index, judged, first_stage=options.first_stage, candidates=options.candidates, teacher=teacher)
+        found = evaluate(
+            index,
+            judged,
+            first_stage=options.first_stage,
+            candidates=options.candidates,
+            teacher=teacher,
+            policies=policies,
+        )
     sys.stdout.write(json.dumps(_plain(asdict(found)), indent=2) + "\n")
 
 
-def _plain(found: dict[str, object]) -> dict[str, object]:
+def _plain(found: Any) -> Any:
     """Without NaN, which JSON does not know."""
-    plain: dict[str, object] = {}
-    for name, value in found.items():
-        if isinstance(value, dict):
-            plain[name] = _plain(value)
-        else:
-            plain[name] = None if value != value else value
-    return plain
+    if isinstance(found, dict):
+        return {name: _plain(value) for name, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_plain(value) for value in found]
+    return None if found != found else found
