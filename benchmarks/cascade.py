@@ -30,7 +30,8 @@ from benchmarks.samples import demo_pairs, present, research_pairs
 from flipkd.console import announce
 from flipkd.data.table import PairTable
 from flipkd.evaluation.answer import Answer, fit_answer
-from flipkd.evaluation.cascade import fit_band, speed_curve
+from flipkd.evaluation.cascade import fit_band
+from flipkd.evaluation.cascade_curve import speed_curve
 from flipkd.matching.matcher import Matcher
 from flipkd.matching.results import MatchArrays
 from flipkd.matching.vectors import VectorCache

@@ -122,7 +122,7 @@ def test_an_index_is_measured(idx, model, tmp_path, capsys):
     assert found["teacher"] is None
     assert [each["policy"] for each in found["refusals"]] == ["f1", "accuracy"]
     assert found["refusals"][0]["rightly_refused"] == 1.0
-    assert found["refusals"][0]["right_answers"] in (None, 1.0)
+    assert 0 <= found["refusals"][0]["right_answers"] <= 1
 
 
 def test_a_teacher_is_measured_alone(idx, model, models, tmp_path, capsys):

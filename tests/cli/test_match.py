@@ -73,6 +73,30 @@ def test_the_old_output_stays_when_the_new_one_fails(artefact, tmp_path):
     assert (tmp_path / "out.csv").read_text() == "old"
 
 
+@pytest.mark.parametrize("name", ["match", "probability", "text_a"])
+def test_no_two_columns_of_the_output_have_one_name(name, artefact, tmp_path, capsys):
+    columns = ["--columns", json.dumps({"text_a": "question1", "text_b": "question2"})]
+    pairs = write(tmp_path / "pairs.csv", [("reset my pin", "open account", "1")], ("question1", "question2", name))
+    assert match(artefact, pairs, tmp_path / "out.csv", *columns) == 1
+    assert f"has a column named {name}, as the output will" in capsys.readouterr().err
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_pairs_are_not_overwritten(artefact, tmp_path, capsys):
+    pairs = write(tmp_path / "pairs.csv", ROWS)
+    assert match(artefact, pairs, tmp_path / "." / "pairs.csv") == 1
+    assert "is the file that is read" in capsys.readouterr().err
+    assert len(read(tmp_path / "pairs.csv")) == len(ROWS)
+
+
+def test_answers_are_written_unrounded(artefact, tmp_path):
+    match(artefact, write(tmp_path / "pairs.csv", ROWS), tmp_path / "out.csv")
+    found = Matcher.from_pretrained(artefact, device="cpu").match_many([row[:2] for row in ROWS])
+    for row, result in zip(read(tmp_path / "out.csv"), found, strict=True):
+        assert float(row["probability"]) == pytest.approx(result.probability, rel=1e-6)
+        assert row["probability"] == repr(float(row["probability"]))
+
+
 def test_a_labelled_file_is_passed_through(artefact, tmp_path):
     header = ("question1", "question2", "label")
     pairs = write(tmp_path / "pairs.csv", [("reset my pin", "open account", "maybe")], header)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from flipkd.errors import FlipkdError
 from flipkd.evaluation.answer import Answer, fit_answer
 from flipkd.evaluation.calibrators import fit_logistic
-from flipkd.evaluation.cascade import BEYOND, BUDGETS, Band, fit_band, speed_curve, turning_point, widest
+from flipkd.evaluation.cascade import BEYOND, Band, fit_band, turning_point, widest
+from flipkd.evaluation.cascade_curve import BUDGETS, speed_curve
+from flipkd.evaluation.policies import Policy, decide
 
 BOTH = ("decoder", "encoder")
 
@@ -112,6 +114,23 @@ def test_the_fitted_band_keeps_its_promise(seed, n, allowed, encoder):
     # Outside of the band the similarity alone decides, and the probability says the same.
     sure = signals["encoder"][outside] >= band.high
     np.testing.assert_array_equal(probability[outside] >= answer.threshold, sure)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_pair_that_moves_between_rejection_and_review_is_a_changed_decision(seed):
+    answer, signals, label = fitted(1000, seed)
+    decision = decide(Policy.parse("bands=0.99:0.998"), answer.probability(signals), label)
+    answer = replace(answer, threshold=decision.threshold)
+    assert decision.reject < decision.threshold
+    band, _ = fit_band(answer, signals, label, seed=0, reject=decision.reject)
+    full, cascade = answer.probability(signals), band.probability(answer, signals)
+    changed = decision.name(full, answer.threshold) != decision.name(cascade, answer.threshold)
+    assert changed.mean() == band.changed <= 0.005
+    wider, _ = fit_band(answer, signals, label, seed=0)
+    moved = decision.name(wider.probability(answer, signals), answer.threshold) != decision.name(full, answer.threshold)
+    assert moved.mean() > 0.01  # what counting matches alone would have let through
+    points = speed_curve(answer, signals, label, signals, label, seed=0, reject=decision.reject)
+    assert all(point.measured_changed == point.changed <= point.allowed for point in points)
 
 
 def test_a_good_encoder_skips_many_and_says_what_stands_behind_it():

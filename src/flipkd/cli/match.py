@@ -1,7 +1,7 @@
 """`flipkd match`: a file of pairs in, the same rows with their answers out."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -72,6 +72,8 @@ def run(options: Options) -> None:
     output = Path(options.output)
     if output.suffix != ".csv":
         raise FlipkdError(f"--output {output} must end in .csv, the format that is written.")
+    if output.resolve() == Path(options.pairs).resolve():
+        raise FlipkdError(f"--output {output} is the file that is read. Name a new one.")
     matcher = Matcher.from_pretrained(
         options.model,
         device=options.device,
@@ -98,7 +100,7 @@ def run(options: Options) -> None:
         )
         for table in tables:
             if rows == 0:
-                writer.writerow(["text_a", "text_b", *table.extra, *FIGURES, *(["decision"] if bands else [])])
+                writer.writerow(_header(options.pairs, table.extra, bands=bands is not None))
             found = matcher.match_arrays(
                 table.text_a,
                 table.text_b,
@@ -122,10 +124,21 @@ def run(options: Options) -> None:
         announce("decoder", f"skipped for {skipped} of {rows} pairs", f"{skipped / rows:.1%}; {why}")
 
 
+def _header(pairs: str, extra: Iterable[str], *, bands: bool) -> list[str]:
+    """The names of the output's columns, no two the same."""
+    made = ["text_a", "text_b", *FIGURES, *(["decision"] if bands else [])]
+    if taken := [name for name in extra if name in made]:
+        raise FlipkdError(
+            f"{pairs} has a column named {', '.join(taken)}, as the output will: one name would stand over two "
+            "columns. Rename it in the file (labels are found under the name label, too), or leave it out."
+        )
+    return [*made[:2], *extra, *made[2:]]
+
+
 def _cells(found: "MatchArrays") -> Iterator[list[str]]:
-    """The columns of a chunk's answers, as they are written; no log-odds is an empty cell."""
+    """The columns of a chunk's answers, unrounded, lest two become equal; no log-odds is an empty cell."""
     for column in (found.probability, found.similarity, found.logit):
-        yield ["" if isnan(value) else f"{value:.6f}" for value in column.tolist()]
+        yield ["" if isnan(value) else repr(value) for value in column.tolist()]
     yield [str(int(value)) for value in found.match.tolist()]
     if found.decision is not None:
         yield found.decision.tolist()

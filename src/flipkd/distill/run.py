@@ -9,14 +9,15 @@ from flipkd.console import announce, console, warn
 from flipkd.device import choose_device, require_one_process
 from flipkd.distill.compare import Comparison, Signal, compare, signal_of
 from flipkd.distill.config import DistillConfig
-from flipkd.distill.settle import settle
+from flipkd.distill.settle import Settled, settle
 from flipkd.distill.splits import Splits, read_splits
 from flipkd.distill.student import StudentRun, build_student
 from flipkd.distill.teach import dual_thresholds, teach
 from flipkd.distill.workspace import Workspace
 from flipkd.distill.write import Cascade, Findings, write_artefact
-from flipkd.evaluation.answer import Answer, choose_order
-from flipkd.evaluation.cascade import fit_band, speed_curve
+from flipkd.evaluation.answer import choose_order
+from flipkd.evaluation.cascade import fit_band
+from flipkd.evaluation.cascade_curve import speed_curve
 from flipkd.evaluation.table import comparison_table
 from flipkd.student.trunk import model_fingerprint
 from flipkd.teacher.teacher import Teacher
@@ -74,7 +75,7 @@ def distill(config: DistillConfig) -> Path:
     findings = Findings(
         comparison=comparison,
         settled=settled,
-        cascade=_cascade(config, settled.answer, comparison, splits),
+        cascade=_cascade(config, settled, comparison, splits),
         # An answer without the decoder need not ask it, let alone twice.
         symmetric=symmetric and "decoder" in chosen.sources,
         thresholds=thresholds,
@@ -121,14 +122,16 @@ def _compare(
     )
 
 
-def _cascade(config: DistillConfig, answer: Answer, comparison: Comparison, splits: Splits) -> Cascade:
+def _cascade(config: DistillConfig, settled: Settled, comparison: Comparison, splits: Splits) -> Cascade:
     """Fit the band in which the decoder is asked, and what other bands would have cost."""
+    answer, reject = settled.answer, settled.decision.reject
     label = splits.validation.require_labels()
     fitted_on = {source: signal.validation for source, signal in comparison.signals.items()}
-    band, reason = fit_band(answer, fitted_on, label, seed=config.seed)
+    band, reason = fit_band(answer, fitted_on, label, seed=config.seed, reject=reject)
     announce("cascade", "no band" if band is None else f"{band.skipped:.1%} skip the decoder", reason)
     if band is None:
         return Cascade(None, reason, [])
     measured = {source: signal.test for source, signal in comparison.signals.items()}
     truth = splits.tables[comparison.measured].require_labels()
-    return Cascade(band, reason, speed_curve(answer, fitted_on, label, measured, truth, seed=config.seed))
+    curve = speed_curve(answer, fitted_on, label, measured, truth, seed=config.seed, reject=reject)
+    return Cascade(band, reason, curve)

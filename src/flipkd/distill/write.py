@@ -19,7 +19,8 @@ from flipkd.distill.record import RUN_FILE, run_record
 from flipkd.distill.selfcheck import CHECK_FILE, reload_and_check
 from flipkd.distill.settle import Settled
 from flipkd.distill.splits import Splits
-from flipkd.evaluation.cascade import Band, Point
+from flipkd.evaluation.cascade import Band
+from flipkd.evaluation.cascade_curve import Point
 from flipkd.evaluation.predictions import PREDICTIONS, answer_column, write_predictions
 from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, TeacherRecord, file_hash
 from flipkd.matching.matcher import Matcher

@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from flipkd.evaluation.answer import FEWEST, SIGNALS, Answer
 from flipkd.evaluation.calibrators import fit_logistic, prior_shift
 from flipkd.evaluation.checks import both_classes, finite
-from flipkd.evaluation.metrics import measure
 
 Array = NDArray[np.float64]
 
@@ -22,8 +21,6 @@ ALLOWED = 0.005
 """The share of validation decisions that an artefact's band may change."""
 FEWEST_PAIRS = 50
 """With fewer validation pairs there is no band: its ends would rest on a handful of them."""
-BUDGETS = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
-"""The shares of changed decisions that the curve of speed against loss goes through."""
 BEYOND = 2.0
 """Past every cosine: a band that reaches from -2 to 2 asks the decoder always."""
 
@@ -135,7 +132,13 @@ def widest(similarity: ArrayLike, changes: ArrayLike, turn: float, allowed: int)
 
 
 def fit_band(
-    answer: Answer, signals: Mapping[str, ArrayLike], label: ArrayLike, *, seed: int, allowed: float = ALLOWED
+    answer: Answer,
+    signals: Mapping[str, ArrayLike],
+    label: ArrayLike,
+    *,
+    seed: int,
+    reject: float | None = None,
+    allowed: float = ALLOWED,
 ) -> tuple[Band | None, str]:
     """Fit the band on validation.
 
@@ -147,6 +150,8 @@ def fit_band(
         signals: (n,) numbers by source, of validation; the encoder's are always needed.
         label: (n,) 0 or 1.
         seed: Of the halves on which the band is checked.
+        reject: Where pairs are accepted, reviewed or rejected: the probability below which they are rejected. A pair
+            that moves between any two of the three is a changed decision.
         allowed: Share of decisions that may change.
 
     Returns:
@@ -166,7 +171,8 @@ def fit_band(
             f"{n} validation pairs, {matches} of them matches, are too few to fit it (at least {FEWEST_PAIRS}, "
             f"and {FEWEST} of each class)"
         )
-    full = answer.probability(signals) >= answer.threshold
+    cuts = cuts_of(answer, reject)
+    full = decided(answer.probability(signals), cuts)
     # The answer may reckon with another match rate than these pairs have; then the encoder has to, too.
     rate = answer.match_rate
     move = 0.0 if rate is None else prior_shift(matches / n, rate)
@@ -174,7 +180,7 @@ def fit_band(
     if encoder.weights[0] <= 0:
         return None, f"on {n} validation pairs the encoder's similarity does not grow with the match"
 
-    changes = _changes(encoder, similarity, full)
+    changes = _changes(encoder, similarity, full, cuts)
     may = _decisions(allowed, n)
     low, high = widest(similarity, changes, turning_point(encoder), may)
     outside = (similarity < low) | (similarity >= high)
@@ -182,7 +188,7 @@ def fit_band(
     limit = f"at most {may} of {n} validation decisions ({allowed:.1%}) may change"
     if not skipped:
         return None, f"no pair can skip the decoder where {limit}"
-    held_out = _held_out(answer, similarity, labels, full, allowed, seed, move)
+    held_out = _held_out(answer, similarity, labels, full, cuts, allowed, seed, move)
     reason = (
         f"similarities below {low:.4f} and from {high:.4f} on skip the decoder, {skipped / n:.1%} of {n} validation "
         f"pairs; {limit}, {changed} did; fitted on one half and measured on the other {held_out:.2%} change"
@@ -203,16 +209,27 @@ def _calibrate(answer: Answer, similarity: Array, label: NDArray[np.int64], move
     return Answer(("encoder",), (float(weights[0]),), bias + move, answer.threshold, why, match_rate=answer.match_rate)
 
 
-def _changes(encoder: Answer, similarity: Array, full: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def cuts_of(answer: Answer, reject: float | None) -> Array:
+    """Where one decision turns into the next, rising; arguments as for `fit_band`."""
+    return np.array([answer.threshold] if reject is None else [reject, answer.threshold])
+
+
+def decided(probability: Array, cuts: Array) -> NDArray[np.int64]:
+    """(n,) decisions: how many of the cuts each probability reaches."""
+    return np.searchsorted(cuts, probability, side="right").astype(np.int64)
+
+
+def _changes(encoder: Answer, similarity: Array, full: NDArray[np.int64], cuts: Array) -> NDArray[np.bool_]:
     """Whether the encoder alone decides otherwise than the full answer."""
-    return np.asarray((encoder.probability({"encoder": similarity}) >= encoder.threshold) != full)
+    return np.asarray(decided(encoder.probability({"encoder": similarity}), cuts) != full)
 
 
 def _held_out(
     answer: Answer,
     similarity: Array,
     label: NDArray[np.int64],
-    full: NDArray[np.bool_],
+    full: NDArray[np.int64],
+    cuts: Array,
     allowed: float,
     seed: int,
     move: float,
@@ -227,70 +244,8 @@ def _held_out(
             # On this half there would be no band, and so no change.
             shares.append(0.0)
             continue
-        changes = _changes(encoder, similarity[fitted], full[fitted])
+        changes = _changes(encoder, similarity[fitted], full[fitted], cuts)
         low, high = widest(similarity[fitted], changes, turning_point(encoder), _decisions(allowed, len(fitted)))
         outside = (similarity[held] < low) | (similarity[held] >= high)
-        shares.append(float((outside & _changes(encoder, similarity[held], full[held])).mean()))
+        shares.append(float((outside & _changes(encoder, similarity[held], full[held], cuts)).mean()))
     return float(np.mean(shares))
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of the curve of speed against loss."""
-
-    allowed: float
-    """Share of the validation decisions that might change."""
-    skipped: float
-    """Share of the validation pairs that skip the decoder."""
-    changed: float
-    """Share of the validation decisions that do change."""
-    changed_held_out: float
-    """The same, fitted on one half of validation and measured on the other."""
-    measured_skipped: float
-    """Share of the measured pairs that skip the decoder."""
-    measured_changed: float
-    """Share of the measured decisions that change."""
-    measured_f1: float
-    """F1 of the measured decisions."""
-
-
-def speed_curve(
-    answer: Answer,
-    validation: Mapping[str, ArrayLike],
-    validation_label: ArrayLike,
-    measured: Mapping[str, ArrayLike],
-    measured_label: ArrayLike,
-    *,
-    seed: int,
-) -> list[Point]:
-    """How many pairs skip the decoder if more decisions may change: bands of `BUDGETS`.
-
-    Args:
-        answer: The full answer, with the decoder in it.
-        validation: (n,) numbers by source, on which the bands are fitted.
-        validation_label: (n,) 0 or 1.
-        measured: (m,) numbers by source, on which they are measured.
-        measured_label: (m,) 0 or 1.
-        seed: As for `fit_band`.
-
-    Returns:
-        A point a budget, in rising order; where no band can be fitted nothing is skipped.
-    """
-    label = both_classes(measured_label, len(np.asarray(measured["encoder"])))
-    full = answer.probability(measured)
-    points = []
-    for allowed in BUDGETS:
-        band, _ = fit_band(answer, validation, validation_label, seed=seed, allowed=allowed)
-        found = full if band is None else band.probability(answer, measured)
-        points.append(
-            Point(
-                allowed=allowed,
-                skipped=band.skipped if band else 0.0,
-                changed=band.changed if band else 0.0,
-                changed_held_out=band.changed_held_out if band else 0.0,
-                measured_skipped=1 - float(band.asks(measured["encoder"]).mean()) if band else 0.0,
-                measured_changed=float(((found >= answer.threshold) != (full >= answer.threshold)).mean()),
-                measured_f1=measure(found, label, answer.threshold).f1,
-            )
-        )
-    return points

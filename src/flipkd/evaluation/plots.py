@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flipkd.evaluation.calibration import BINS, reliability_points
-from flipkd.evaluation.cascade import Point
+from flipkd.evaluation.cascade_curve import Point
 from flipkd.evaluation.checks import both_classes, finite
 from flipkd.evaluation.drawing import COLOURS, canvas, save, style
 
@@ -159,7 +159,7 @@ def cascade_curve(path: Path, points: Sequence[Point], measured: str) -> "Figure
 
     Args:
         path: The PNG file.
-        points: Of `flipkd.evaluation.cascade.speed_curve`.
+        points: Of `flipkd.evaluation.cascade_curve.speed_curve`.
         measured: The name of the measured split.
 
     Raises:

@@ -101,7 +101,7 @@ def decide_again(
     label = np.asarray(record.label)
     decision = decide(Policy.parse(policy or kept), record.probability, label, prior=prior)
     answer = replace(answer, threshold=decision.threshold)
-    band, _ = fit_band(answer, record.signals, label, seed=spec.seed)
+    band, _ = fit_band(answer, record.signals, label, seed=spec.seed, reject=decision.reject)
     changed = {
         "answer": answer.as_dict(),
         "decision": decision.as_dict(),

@@ -95,7 +95,7 @@ def _rows(found: "Found", *, bands: bool) -> Iterator[list[Any]]:
     if not found.hits:
         yield [found.query, *[""] * (len(HEADER) - 2), 0, *([""] if bands else [])]
     for rank, hit in enumerate(found.hits, start=1):
-        figures = ["" if isnan(value) else f"{value:.6f}" for value in (hit.similarity, hit.logit, hit.probability)]
+        figures = ["" if isnan(value) else repr(value) for value in (hit.similarity, hit.logit, hit.probability)]
         decided = [hit.decision] if bands else []
         entry = (hit.entry.id, hit.entry.question, hit.entry.answer)
         yield [found.query, rank, *entry, *figures, int(hit.match), *decided]
