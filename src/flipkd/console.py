@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -13,6 +12,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from flipkd.shown import in_terminal
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ def announce(what: str, choice: object, reason: str) -> None:
         choice: What was chosen.
         reason: Why, in a few words.
     """
-    console.print(f"[bold]{escape(what)}[/bold]: {escape(str(choice))} [dim]({escape(reason)})[/dim]")
+    console.print(f"[bold]{_lines(what)}[/bold]: {_lines(str(choice))} [dim]({_lines(reason)})[/dim]")
 
 
 _warned: set[str] = set()
@@ -43,7 +44,11 @@ def warn(message: str, *, key: str | None = None) -> None:
     if (key or message) in _warned:
         return
     _warned.add(key or message)
-    console.print(f"[yellow]warning:[/yellow] {escape(message)}")
+    console.print(f"[yellow]warning:[/yellow] {_lines(message)}")
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(in_terminal, text.split("\n")))
 
 
 def progress_bar() -> Progress:

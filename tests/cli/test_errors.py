@@ -4,16 +4,20 @@ import csv
 import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from flipkd.cli.main import main
 from flipkd.data.reader import read_pairs
 from flipkd.matching.answered import answers_of
+from flipkd.report.mistakes import mistakes
+from flipkd.report.records import Records
 from tiny import pairs, write_csv
 
 
 def rows_of(file):
-    with open(file, newline="", encoding="utf-8") as handle:
+    with open(file, newline="", encoding="utf-8-sig") as handle:
         return list(csv.DictReader(handle))
 
 
@@ -66,6 +70,38 @@ def test_a_list_that_is_being_worked_on_is_not_replaced(artefact, tmp_path, caps
     assert rows_of(tmp_path / "mistakes.csv")[0]["new_label"] == "drop"
     assert main([*words, "--overwrite"]) == 0
     assert rows_of(tmp_path / "mistakes.csv")[0]["new_label"] == ""
+
+
+def test_an_earlier_list_is_not_merged_with_those_of_today(artefact, tmp_path, capsys):
+    (tmp_path / "leaks.csv").write_text("filled in long ago")
+    assert main(["errors", "--model", str(artefact), "--output", str(tmp_path), "--overwrite"]) == 0
+    assert (tmp_path / "mistakes.csv").exists()
+    assert not (tmp_path / "leaks.csv").exists()
+    assert "removed" in capsys.readouterr().err
+
+
+def test_a_pair_for_review_is_no_mistake(artefact, tmp_path, capsys):
+    found = answers_of(artefact, None)
+    wrong = np.flatnonzero(found.match != found.table.require_labels())
+    copy = tmp_path / "run"
+    shutil.copytree(artefact, copy)
+    file = copy / "evaluation" / "predictions.parquet"
+    decision = ["review" if row == wrong[0] else "accept" if found.match[row] else "reject" for row in range(30)]
+    pq.write_table(pq.read_table(file).append_column("decision", pa.array(decision)), file)
+    assert main(["errors", "--model", str(copy)]) == 0
+    assert f"mistakes: {len(wrong) - 1} of 30 pairs" in capsys.readouterr().err
+    text = found.table.text_a[wrong[0]]
+    assert [row.name for row in mistakes(Records(copy)).rows if text in [cell.text for cell in row.cells]] == []
+
+
+def test_texts_do_not_steer_the_terminal(tmp_path, capsys):
+    table = pairs(12, 1)
+    table.text_a[0] = "\x1b[2J\x1b]0;title\x07 [bold]reset\nTrain: all is well"
+    words = [word for name in ("train", "test") for word in (f"--{name}", write_csv(table, tmp_path / f"{name}.csv"))]
+    assert main(["errors", *words]) == 0
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert r"a: \x1b[2J\x1b]0;title\x07 [bold]reset\nTrain: all is well" in said.out
 
 
 def test_the_kept_answers_are_those_given_now(artefact, files):
@@ -128,7 +164,7 @@ def test_label_noise_that_was_planted_is_found(artefact, tmp_path, monkeypatch):
     label = table.label.copy()
     label[5] = 1 - label[5]
     sure = np.where(table.label == 1, 0.95, 0.05)
-    found = answered.Answered(replace(table, label=label), sure, sure > 0.5, 2 * sure - 1, 0.5, -0.5)
+    found = answered.Answered(replace(table, label=label), sure, sure > 0.5, None, 2 * sure - 1, 0.5, -0.5)
     monkeypatch.setattr(answered, "answers_of", lambda *_, **__: found)
     assert main(["errors", "--model", str(artefact), "--output", str(tmp_path)]) == 0
     (row,) = rows_of(tmp_path / "label_noise.csv")

@@ -5,7 +5,7 @@ import pytest
 
 from flipkd.errors import FlipkdError
 from flipkd.evaluation import plots
-from flipkd.evaluation.cascade import Point
+from flipkd.evaluation.cascade_curve import Point
 
 Rectangle = pytest.importorskip("matplotlib.patches").Rectangle
 

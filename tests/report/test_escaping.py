@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from flipkd.report.render import _code, escaped, html_report, model_card
+from flipkd.report.render import _code, html_report, model_card
+from flipkd.shown import in_markdown
 from report.tracing import Page
 
 NASTY = (
@@ -97,7 +98,7 @@ def test_the_front_matter_stays_yaml_whatever_the_base_is_called(nasty):
 
 @given(ANY)
 def test_markdown_shows_any_text_in_a_cell_of_a_table(text):
-    page = RENDER(f"| h | i |\n|---|---|\n| {escaped(text)} | end |\n")
+    page = RENDER(f"| h | i |\n|---|---|\n| {in_markdown(text)} | end |\n")
     cells = [html.unescape(cell) for cell in re.findall(r"<td>(.*?)</td>", page, re.DOTALL)]
     assert cells == [" ".join(text.split()), "end"]
 

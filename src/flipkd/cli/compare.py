@@ -94,25 +94,25 @@ def run(options: Options) -> None:
 def _print(report: "PairedReport") -> None:
     from rich import box
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     from flipkd.evaluation.verdict import COLUMNS, SLICE_COLUMNS, metric_rows, remarks, slice_rows, verdict
+    from flipkd.shown import in_terminal
 
     console = Console(highlight=False)
 
     def show(title: str, header: tuple[str, ...], lines: list[list[str]]) -> None:
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=escape(title), title_justify="left")
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=in_terminal(title), title_justify="left")
         table.add_column(header[0], overflow="fold")
         for name in header[1:]:
             table.add_column(name, justify="right", no_wrap=True)
         for line in lines:
-            table.add_row(*map(escape, line))
+            table.add_row(*map(in_terminal, line))
         console.print(table)
 
-    console.print(escape(verdict(report)), soft_wrap=True)
+    console.print(in_terminal(verdict(report)), soft_wrap=True)
     show("", COLUMNS, metric_rows(report))
     for by, lines in slice_rows(report):
         show(f"by {by}", SLICE_COLUMNS, lines)
     for remark in remarks(report):
-        console.print(escape(remark), soft_wrap=True)
+        console.print(in_terminal(remark), soft_wrap=True)

@@ -80,6 +80,11 @@ def run(options: Options) -> None:
         if name in files and pairs:
             write_list(files[name], pairs)
             announce("written", files[name], "fill in new_label (0, 1 or drop); flipkd data merge takes it back")
+    for name, file in files.items():
+        if file in there and not lists.get(name):
+            # Its new labels would be merged with those of today's lists.
+            file.unlink()
+            announce("removed", file, "an earlier list; nothing is listed there now")
 
 
 def _of_answers(options: Options) -> "dict[str, list[Listed]]":
@@ -96,7 +101,7 @@ def _of_answers(options: Options) -> "dict[str, list[Listed]]":
         )
     found = answers_of(Path(options.model), pairs, device=options.device, cache_dir=options.cache_dir)
     label = found.table.require_labels()
-    wrong = worst_mistakes(label, found.probability, found.match)
+    wrong = worst_mistakes(label, found.probability, found.match, found.review)
     announce("mistakes", f"{len(wrong)} of {len(label)} pairs", f"the worst {options.top} are listed")
     lists = {"mistakes": describe_mistakes(found, wrong[: options.top].tolist())}
     if found.teacher is None:
@@ -141,12 +146,14 @@ def _leaks(options: Options, splits: dict[str, str]) -> "list[Listed]":
 
 def _show(name: str, pairs: "list[Listed]") -> None:
     from rich.console import Console
-    from rich.markup import escape
+
+    from flipkd.shown import in_terminal
 
     console = Console(highlight=False)
     console.print(f"[bold]{name.replace('_', ' ')}[/bold]: {len(pairs) or 'none'} listed")
     for pair in pairs[:SHOWN]:
-        console.print(escape(f"  {pair.source}, line {pair.line}: {pair.why}"), soft_wrap=True)
-        console.print(escape(f"    a: {pair.text_a}\n    b: {pair.text_b}"), soft_wrap=True)
+        shown = (f"  {pair.source}, line {pair.line}: {pair.why}", f"    a: {pair.text_a}", f"    b: {pair.text_b}")
+        for line in shown:
+            console.print(in_terminal(line), soft_wrap=True)
     if len(pairs) > SHOWN:
         console.print(f"  and {len(pairs) - SHOWN} more")

@@ -68,11 +68,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(module: str, prog: str, words: list[str]) -> int:
-    from rich.markup import escape
-
     from flipkd.console import console
     from flipkd.errors import FlipkdError
     from flipkd.files import disk_fault
+    from flipkd.shown import in_terminal
 
     command = import_module(module)
     place = ""
@@ -97,7 +96,7 @@ def _run(module: str, prog: str, words: list[str]) -> int:
         if said is None:
             raise
         # Not wrapped: a message is one line, whatever the terminal's width, so that it can be searched for.
-        console.print(f"[bold red]error:[/bold red] {escape(said)}", soft_wrap=True)
+        console.print(f"[bold red]error:[/bold red] {in_terminal(said)}", soft_wrap=True)
         return 1
     return 0
 

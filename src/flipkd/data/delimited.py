@@ -83,13 +83,14 @@ def numbered(first: Sequence[str], named: Sequence[str]) -> list[str] | None:
 
 
 @contextmanager
-def written_csv(file: Path) -> Iterator[Any]:
+def written_csv(file: Path, *, encoding: str = "utf-8") -> Iterator[Any]:
     """Give a writer of `csv` for a file that appears whole or not at all; `delimited_records` reads any text back.
 
     Args:
         file: Replaced, if it is there; its folder is made if need be.
+        encoding: Of the file.
     """
-    with written_whole(file) as partial, partial.open("w", encoding="utf-8", newline="") as handle:
+    with written_whole(file) as partial, partial.open("w", encoding=encoding, newline="") as handle:
         # With lines that end in \n alone, csv would leave a lone \r inside a text without quotes.
         yield csv.writer(handle)
 

@@ -1,5 +1,6 @@
 """Lists of pairs for relabelling: written for a spreadsheet, read back with the new labels."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ COLUMNS = ("text_a", "text_b", "label", "new_label", "why", "source", "line")
 """Of a list, before its own: `read_pairs` reads it, and `new_label` is what a reader fills in."""
 DROP = "drop"
 """The word in `new_label` that takes a pair out."""
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+"""How a cell begins that a spreadsheet may compute, perhaps behind the apostrophes of `_guarded`."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,27 @@ def listed(table: PairTable, row: int, why: str, further: dict[str, str]) -> Lis
 def write_list(path: Path, pairs: Sequence[Listed]) -> None:
     """Write a list as CSV, whole or not at all.
 
+    It is fit for a spreadsheet: with a byte-order mark, without which some take UTF-8 for another encoding, and with an
+    apostrophe before each text that would be taken for a formula; `read_relabelled` takes that away.
+
     Args:
         path: The file; replaced if it exists.
         pairs: At least one.
     """
-    with written_csv(path) as writer:
+    with written_csv(path, encoding="utf-8-sig") as writer:
         writer.writerow([*COLUMNS, *pairs[0].further])
         for pair in pairs:
-            cells = (pair.text_a, pair.text_b, pair.label, "", pair.why, pair.source, pair.line)
-            writer.writerow([*cells, *pair.further.values()])
+            text_a, text_b, why, source = map(_guarded, (pair.text_a, pair.text_b, pair.why, pair.source))
+            writer.writerow([text_a, text_b, pair.label, "", why, source, pair.line, *pair.further.values()])
+
+
+def _guarded(text: str) -> str:
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _bare(text: str) -> str:
+    """The text that `_guarded` was given."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 
 def read_relabelled(path: Path, encoding: str | None = None) -> list[Relabelled]:
@@ -91,7 +106,7 @@ def read_relabelled(path: Path, encoding: str | None = None) -> list[Relabelled]
 
 def _decided(file: str, encoding: str | None) -> list[Relabelled]:
     names = {name: name for name in ("text_a", "text_b", "label")}
-    table = read_pairs(file, columns=names, encoding=encoding, empty="keep")
+    table = read_pairs(file, columns=names, encoding=encoding, delimiter=_delimiter(file), empty="keep")
     missing = [name for name in ("new_label", "source", "line") if name not in table.extra]
     if missing:
         raise FlipkdError(f"{file} has no column {missing[0]!r}: it is no list that flipkd errors wrote.")
@@ -105,7 +120,16 @@ def _decided(file: str, encoding: str | None) -> list[Relabelled]:
             raise FlipkdError(f"{place}: new_label is {cell!r}. It must be a label, such as 0 or 1, or {DROP}.")
         if not line.isdecimal():
             raise FlipkdError(f"{place}: line is {line!r}, which is no line number. Leave that column as it was.")
-        source = table.extra["source"][row]
-        text_a, text_b = table.text_a[row], table.text_b[row]
+        source, text_a, text_b = map(_bare, (table.extra["source"][row], table.text_a[row], table.text_b[row]))
         found.append(Relabelled(text_a, text_b, int(label[row]), new, source, int(line), place))
     return found
+
+
+def _delimiter(file: str) -> str | None:
+    """What parts the cells of a list: a spreadsheet writes a semicolon or a tab in some countries."""
+    if not file.endswith(".csv"):
+        return None
+    with Path(file).open("rb") as stream:
+        head = stream.readline().replace(b"\0", b"").rstrip()
+    parted = (by for by in (",", ";", "\t") if b"text_b" in [cell.strip(b'"') for cell in head.split(by.encode())])
+    return next(parted, None)

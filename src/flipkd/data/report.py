@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.markup import escape
 from rich.table import Table
 
 from flipkd.data.identity import is_empty, text_key
 from flipkd.data.table import PairTable
+from flipkd.shown import in_terminal
 
 EXAMPLES = 5
 """How many contradictions are listed with their lines."""
@@ -157,9 +157,9 @@ class DataReport:
 
     def render(self) -> Table:
         """The report as a table for a rich console."""
-        table = Table("", "count", "meaning", title=escape(self.source), title_justify="left")
+        table = Table("", "count", "meaning", title=in_terminal(self.source), title_justify="left")
         for cells in self._lines():
-            table.add_row(*map(escape, cells))
+            table.add_row(*map(in_terminal, cells))
         return table
 
 

@@ -6,16 +6,20 @@ from numpy.typing import ArrayLike, NDArray
 from flipkd.errors import FlipkdError
 
 
-def worst_mistakes(label: ArrayLike, probability: ArrayLike, match: ArrayLike) -> NDArray[np.int64]:
+def worst_mistakes(
+    label: ArrayLike, probability: ArrayLike, match: ArrayLike, review: ArrayLike | None = None
+) -> NDArray[np.int64]:
     """The rows that are decided wrongly, those whose probability is farthest from the label first.
 
     Args:
         label: (n,) 0 or 1.
         probability: (n,) of a match.
         match: (n,) bool, what was decided.
+        review: (n,) bool, where the decision was left to somebody: that is no mistake.
     """
     labels, off = np.asarray(label), np.abs(np.asarray(probability) - np.asarray(label))
-    wrong = np.flatnonzero(np.asarray(match).astype(np.int64) != labels)
+    off_the_label = np.asarray(match).astype(np.int64) != labels
+    wrong = np.flatnonzero(off_the_label if review is None else off_the_label & ~np.asarray(review))
     return wrong[np.argsort(-off[wrong], kind="stable")]
 
 

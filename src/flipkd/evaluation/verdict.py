@@ -1,9 +1,11 @@
 """A paired report in words: the sentence for the manager, the table for the statistician."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from flipkd.evaluation.intervals import LEVEL, Metric
 from flipkd.evaluation.paired import FEWEST_INDEPENDENT, Gap, PairedReport
+from flipkd.shown import in_markdown
 
 NAMES: dict[Metric, str] = {"f1": "F1", "accuracy": "accuracy", "ap": "AP", "auc": "AUC"}
 SHORT: dict[Metric, str] = NAMES | {"accuracy": "acc."}
@@ -118,7 +120,14 @@ def remarks(report: PairedReport) -> list[str]:
 
 
 def markdown(report: PairedReport) -> str:
-    """The whole report as Markdown; ends with a newline."""
+    """The whole report as Markdown; ends with a newline. Names of systems and slices are anybody's words."""
+    report = replace(
+        report,
+        a=in_markdown(report.a),
+        b=in_markdown(report.b),
+        slices=tuple(replace(part, by=in_markdown(part.by), name=in_markdown(part.name)) for part in report.slices),
+        warnings=tuple(map(in_markdown, report.warnings)),
+    )
     parts = [f"# {report.b} against {report.a}", verdict(report), f"A is {report.a}, B is {report.b}."]
     parts.append(_table(COLUMNS, metric_rows(report)))
     for by, lines in slice_rows(report):
@@ -129,7 +138,4 @@ def markdown(report: PairedReport) -> str:
 
 def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     rule = ["---", *["---:"] * (len(header) - 1)]
-    # A bar inside a cell, such as in a column's value, would end it.
-    return "\n".join(
-        f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in [header, rule, *lines]
-    )
+    return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *lines])

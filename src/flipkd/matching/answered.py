@@ -12,6 +12,7 @@ from flipkd.data.reader import read_pairs
 from flipkd.data.relabel import Listed, listed
 from flipkd.data.table import PairTable
 from flipkd.errors import FlipkdError
+from flipkd.evaluation.decisions import REVIEW
 from flipkd.evaluation.predictions import PREDICTIONS, answer_column, numbers
 from flipkd.matching.artefact import ArtefactSpec
 from flipkd.matching.matcher import Matcher
@@ -27,6 +28,8 @@ class Answered:
     """(n,) float64."""
     match: np.ndarray
     """(n,) bool."""
+    review: np.ndarray | None
+    """(n,) bool, what the threshold policy leaves to somebody; None without bands."""
     teacher: np.ndarray | None
     """(n,) float64, the teacher's similarity; None where there is no teacher to ask."""
     tau_p: float
@@ -57,15 +60,17 @@ def answers_of(
         teacher: np.ndarray | None = (
             None if matcher.teacher is None else matcher.teacher.similarity(pairs.text_a, pairs.text_b)
         )
-        return Answered(pairs, found.probability, found.match, teacher, tau_p, tau_n)
+        review = None if found.decision is None else found.decision == REVIEW
+        return Answered(pairs, found.probability, found.match, review, teacher, tau_p, tau_n)
     file = folder / PREDICTIONS
     if not file.is_file():
         raise FlipkdError(f"{file} is missing. Give --pairs, a labelled file to answer now.")
     said = read_pairs(str(file), columns={name: name for name in ("text_a", "text_b", "label")}, empty="keep")
     probability = numbers(said, answer_column(spec.answer["sources"]))
     match = np.array([label_of(cell) == 1 for cell in said.extra["match"]])
+    review = np.array(said.extra["decision"]) == REVIEW if "decision" in said.extra else None
     teacher = numbers(said, "teacher") if "teacher" in said.extra else None
-    return Answered(_from_its_file(said, spec), probability, match, teacher, tau_p, tau_n)
+    return Answered(_from_its_file(said, spec), probability, match, review, teacher, tau_p, tau_n)
 
 
 def _from_its_file(said: PairTable, spec: ArtefactSpec) -> PairTable:

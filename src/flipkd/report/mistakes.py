@@ -1,6 +1,9 @@
 """The surest mistakes of an artefact, from the predictions that its run kept."""
 
+import numpy as np
+
 from flipkd.errors import FlipkdError
+from flipkd.evaluation.decisions import REVIEW
 from flipkd.evaluation.mistakes import worst_mistakes
 from flipkd.evaluation.predictions import PREDICTIONS
 from flipkd.report.contents import answer_row
@@ -33,9 +36,12 @@ def mistakes(records: Records) -> Table:
     try:
         if not {*columns, "match"} <= set(pq.read_schema(path).names):
             return none
-        table = pq.read_table(path, columns=[*columns, "match"])
+        # With bands alone there are decisions beside the matches.
+        decisions = ["decision"] if "decision" in pq.read_schema(path).names else []
+        table = pq.read_table(path, columns=[*columns, "match", *decisions])
         label, said, match = (table[name].to_numpy() for name in ("label", probability, "match"))
-        wrong = worst_mistakes(label, said, match).tolist()
+        review = np.array(table["decision"].to_pylist()) == REVIEW if decisions else None
+        wrong = worst_mistakes(label, said, match, review).tolist()
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise FlipkdError(f"{path} is damaged ({error}). Take the artefact from where it came once more.") from error
     chosen = [(kind, row) for kind in KINDS for row in [row for row in wrong if label[row] == kind][:SHOWN]]

@@ -1,6 +1,6 @@
 """Card and report as text: a pure function of an artefact's files.
 
-Everything that comes from a file is escaped: by Jinja2 in HTML, and by `escaped` in Markdown.
+Everything that comes from a file is escaped: by Jinja2 in HTML, and by `in_markdown` in Markdown.
 """
 
 import re
@@ -16,6 +16,7 @@ from flipkd.report import contents
 from flipkd.report.mistakes import mistakes
 from flipkd.report.pictures import EVALUATION, LOSS, PRECISION_RECALL, RELIABILITY, drawn
 from flipkd.report.records import Records
+from flipkd.shown import in_markdown
 
 CARD_FILE = "README.md"
 REPORT_FILE = "report.html"
@@ -34,7 +35,6 @@ SECTIONS = {
     "limits": "Limits",
 }
 """Of the report, by the name its links go to."""
-_SPECIAL = re.compile(r"([\\`*_\[\]|~$#])")
 
 
 def html_report(folder: Path) -> str:
@@ -126,18 +126,8 @@ def _filled(template: str, values: dict[str, Any], **options: Any) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def escaped(text: str) -> str:
-    """A text that Markdown shows as it is, in one line, also in a cell of a table.
-
-    Args:
-        text: Of anyone.
-    """
-    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _SPECIAL.sub(r"\\\1", plain)
-
-
 def _markdown(value: Any) -> Any:
-    return value if isinstance(value, Markup) else Markup(escaped(str(value)))
+    return value if isinstance(value, Markup) else Markup(in_markdown(str(value)))
 
 
 def _code(text: str) -> Markup:

@@ -64,17 +64,18 @@ def run(options: Options) -> None:
 
 def _show(found: "Sequence[Found]", *, bands: bool) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from flipkd.shown import in_terminal
 
     for each in found:
         verdict = "no answer" if each.answer is None else f"answered by {each.answer.entry.id}"
         named = ("id", "question", "similarity", "probability", "match", *(["decision"] if bands else []))
-        table = Table(*named, title=escape(f"{each.query}: {verdict}"))
+        table = Table(*named, title=in_terminal(f"{each.query}: {verdict}"))
         for hit in each.hits:
             figures = (f"{hit.similarity:.3f}", f"{hit.probability:.3f}", "yes" if hit.match else "no")
             decided = [hit.decision] if bands else []
-            table.add_row(escape(hit.entry.id), escape(hit.entry.question), *figures, *decided)
+            table.add_row(in_terminal(hit.entry.id), in_terminal(hit.entry.question), *figures, *decided)
         Console().print(table)
 
 

@@ -1,0 +1,30 @@
+"""Any text, shown: in a terminal and in Markdown (tests/report/test_escaping.py has the latter)."""
+
+import unicodedata
+from io import StringIO
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from flipkd.shown import in_terminal
+
+
+def printed(text):
+    console = Console(file=StringIO(), width=10_000, force_terminal=True, color_system=None, highlight=False)
+    console.print(in_terminal(text), soft_wrap=True, end="")
+    return console.file.getvalue()
+
+
+@given(st.text(max_size=40))
+def test_no_text_steers_a_terminal(text):
+    assert not [c for c in printed(text) if unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") or c in "\u202e\u2066"]
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["C", "Z"]), max_size=40))
+def test_other_texts_are_printed_as_they_are(text):
+    assert printed(text) == text
+
+
+def test_markup_of_rich_is_no_markup():
+    assert printed("[bold]PIN[/bold] [link=x]") == "[bold]PIN[/bold] [link=x]"
