@@ -3,12 +3,14 @@ import pytest
 from flipkd.data.identity import is_empty, text_key
 
 
-@pytest.mark.parametrize("text", ["", " ", "\t\n", "\u200b", "\x00", "\u3000", "\ufeff\u200d "])
+@pytest.mark.parametrize(
+    "text", ["", " ", "\t\n", "\u200b", "\x00", "\u3000", "\ufeff\u200d ", "\ufe0f", "\u2800\u3164", "\u034f"]
+)
 def test_texts_that_show_nothing_are_empty(text):
     assert is_empty(text)
 
 
-@pytest.mark.parametrize("text", ["NA", "0", ".", "\u200b?", "👍", "你", "\U000f0000"])
+@pytest.mark.parametrize("text", ["NA", "0", ".", "\u200b?", "👍", "你", "❤\ufe0f", "한", "\U000f0000"])
 def test_texts_that_show_something_are_not(text):
     assert not is_empty(text)
 

@@ -101,6 +101,13 @@ def test_json_lines_keep_their_keys_types_and_escapes(tmp_path):
     assert "你好" in output.read_text(encoding="utf-8")
 
 
+def test_json_lines_keep_how_numbers_are_spelled(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"text_a": "a", "text_b": "b", "label": 1, "n": [1.10, 1e400, -0, 12345678901234567890.0]}\n')
+    _, output = merged(path, {1: 0})
+    assert output.read_text() == path.read_text().replace('"label": 1', '"label": 0')
+
+
 @pytest.mark.parametrize("kind", [pa.int64(), pa.int8(), pa.bool_(), pa.string()])
 def test_parquet_keeps_its_schema(tmp_path, kind):
     path = tmp_path / "pairs.parquet"

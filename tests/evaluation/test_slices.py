@@ -60,6 +60,13 @@ def test_many_numbers_are_cut_in_thirds_and_rare_words_taken_together():
     assert np.sum(list(found.values()), axis=0).tolist() == [1] * len(words)
 
 
+def test_no_value_is_lost_to_the_name_of_another_part():
+    rarer = [f"word {number}" for number in range(MOST + 3)]
+    for cells in (["(empty)", "", "x", "((empty))"], [*["(4 rarer values)"] * 9, *[""] * 9, *rarer]):
+        found = by_values(cells)
+        assert np.sum(list(found.values()), axis=0).tolist() == [1] * len(cells)
+
+
 def test_a_column_that_is_not_there_is_named():
     with pytest.raises(FlipkdError, match=r"made\.csv has no column 'kind' to cut by.*: 'source'"):
         slices_of(table(["a"], ["b"], source=["web"]), ["kind"])

@@ -101,9 +101,9 @@ def delimited_records(
 ) -> Iterator[Records]:
     """Open a CSV or TSV file.
 
-    CSV is read strictly: cells may be in quotes and then hold commas, line ends and doubled quotes; a
-    quotation mark that is out of place is an error. TSV knows no quotes at all: a line is a record, and
-    a quotation mark is a character like any other. Blank lines are passed over in both.
+    CSV is read strictly: cells may be in quotes and then hold commas, line ends and doubled quotes; one that
+    begins with a quotation mark and is not closed, or goes on behind it, is an error. TSV knows no quotes at all:
+    a line is a record, and a quotation mark is a character like any other. Blank lines are passed over in both.
 
     Args:
         path: The file, packed (.gz, .zst) or not.

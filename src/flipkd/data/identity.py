@@ -4,13 +4,15 @@ import unicodedata
 
 UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
 """Unicode categories of characters that show nothing: control, format and separator characters."""
+BLANK = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0") | {chr(code) for code in range(0xFE00, 0xFE10)}
+"""Characters of other categories that show nothing alone: fillers, empty Braille, and what chooses a variant."""
 
 
 def is_empty(text: str) -> bool:
     """Whether a text shows nothing: no characters, or only white space, control and zero-width ones."""
-    if text[:1].isalnum():
+    if text[:1].isascii() and text[:1].isalnum():
         return False
-    return all(unicodedata.category(character) in UNSEEN for character in text)
+    return all(unicodedata.category(character) in UNSEEN or character in BLANK for character in text)
 
 
 def text_key(text: str) -> str:

@@ -19,8 +19,8 @@ EXAMPLES = 5
 """How many contradictions are listed with their lines."""
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """Control characters, but for tab and line ends."""
-ZERO_WIDTH = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
-"""Characters without width: joiners (also those inside emoji), direction marks, soft hyphens."""
+ZERO_WIDTH = re.compile("[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff]")
+"""Characters without width: joiners and variants (also those inside emoji), direction marks, soft hyphens."""
 
 
 @dataclass(frozen=True)

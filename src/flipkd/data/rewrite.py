@@ -4,10 +4,12 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from uuid import uuid4
 
 from flipkd.data.columns import find_columns
 from flipkd.data.delimited import delimiter_of, numbered
@@ -173,10 +175,20 @@ def _json_records(stream: IO[str], path: str, columns: dict[str, str] | None) ->
     name = header[at]
     for line, raw, record in lines:
 
-        def with_label(cell: Any, raw: str = raw, record: dict[str, Any] = record) -> str:
-            return json.dumps(record | {name: cell}, ensure_ascii=raw.isascii()) + _line_end(raw)
+        def with_label(cell: Any, raw: str = raw) -> str:
+            # Numbers go through as they are spelled: 1.10 is not to become 1.1, nor 1e400 infinite.
+            kept = json.loads(raw, parse_float=_spelled, parse_int=_spelled)
+            return _SPELLED.sub(r"\1", json.dumps(kept | {name: cell}, ensure_ascii=raw.isascii())) + _line_end(raw)
 
         yield _Record(line, raw, record.get(name), with_label)
+
+
+_TOKEN = uuid4().hex
+_SPELLED = re.compile(f'"{_TOKEN} (.*?)"')
+
+
+def _spelled(number: str) -> str:
+    return f"{_TOKEN} {number}"
 
 
 def _rewrite_parquet(path: str, output: Path, changes: Changes, columns: dict[str, str] | None) -> None:

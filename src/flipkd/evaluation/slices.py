@@ -1,7 +1,7 @@
 """Parts of the test pairs: by length, by word overlap, by a further column."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,10 +73,18 @@ def by_values(cells: Sequence[str]) -> Parts:
             return thirds(numbers)
     shown = [value for value, _ in counts.most_common(MOST if len(counts) <= MOST else MOST - 1)]
     held = np.array(cells, dtype=object)
-    found = {value or "(empty)": held == value for value in shown}
+    found = {value or _unlike("(empty)", counts): held == value for value in shown}
     if len(counts) > len(shown):
-        found[f"({len(counts) - len(shown)} rarer values)"] = ~np.any(list(found.values()), axis=0)
+        rest = ~np.any(list(found.values()), axis=0)
+        found[_unlike(f"({len(counts) - len(shown)} rarer values)", counts)] = rest
     return found
+
+
+def _unlike(name: str, values: Container[str]) -> str:
+    """The name, in brackets until no value is called so."""
+    while name in values:
+        name = f"({name})"
+    return name
 
 
 def _numbers(cells: Sequence[str]) -> NDArray[np.float64] | None:
