@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flipkd.data.identity import text_key
-from flipkd.data.splits import folds, grouped_split, text_groups
+from flipkd.data.splits import folds, grouped_split, independent_groups, text_groups, warn_of_dependence
 from flipkd.data.table import PairTable
 from flipkd.errors import FlipkdError
 
@@ -147,3 +147,18 @@ def test_shares_that_are_none_are_refused(fraction):
 def test_folds_that_cannot_be_are_refused(count, seed):
     with pytest.raises(FlipkdError):
         folds(many(20), count, seed)
+
+
+@pytest.mark.parametrize(("shared", "warned"), [(1, False), (20, True)])
+def test_pairs_that_share_texts_are_warned_of_as_dependent(shared, warned, capsys):
+    names = [str(number // shared) for number in range(100)]
+    warn_of_dependence(made([(f"a {name}", f"b {number}", 1) for number, name in enumerate(names)]))
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("count as about 5 independent ones" in said) is warned
+
+
+def test_a_large_group_leaves_few_independent_ones():
+    assert independent_groups(np.arange(50)) == 50
+    assert independent_groups(np.zeros(50, dtype=int)) == 1
+    assert independent_groups([0, 0, 1, 1, 2, 2]) == 3
+    assert 1 < independent_groups([0] * 90 + list(range(1, 11))) < 2

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -56,9 +57,22 @@ def test_a_richer_answer_must_win_by_more_than_a_standard_error(gain, taken):
     # Per-row gains of gain +- 0.2 over 100 rows: a standard error of 0.0201.
     single = np.ones(100)
     richer = single - gain + np.tile([0.2, -0.2], 50)
-    chosen, reason = _choose({("decoder",): single, ("encoder",): single + 0.1, ("decoder", "encoder"): richer})
+    chosen, reason = _choose(
+        {("decoder",): single, ("encoder",): single + 0.1, ("decoder", "encoder"): richer}, np.arange(len(single))
+    )
     assert chosen == (("decoder", "encoder") if taken else ("decoder",))
     assert f"({gain:+.4f} against 0.0201)" in reason
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_copies_of_pairs_do_not_make_steps_win(seed):
+    # The truth is logistic: steps could win only by having seen a pair's copy.
+    random = np.random.default_rng(seed)
+    value = random.normal(size=300) * 2
+    label = (random.uniform(size=300) < expit(value)).astype(np.int64)
+    answer = fit_answer({"decoder": np.repeat(value, 6)}, np.repeat(label, 6), [("decoder",)], seed=0)
+    assert answer.steps is None
+    assert "do not beat" in answer.reason
 
 
 def test_three_sources_are_taken_in_their_order():

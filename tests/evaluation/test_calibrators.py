@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from flipkd.errors import FlipkdError
-from flipkd.evaluation.calibrators import Steps, at_prior, cross_fit, fit_logistic, fit_steps, prior_shift
+from flipkd.evaluation.calibrators import (
+    Steps,
+    at_prior,
+    copies,
+    cross_fit,
+    fit_logistic,
+    fit_steps,
+    mean_and_error,
+    prior_shift,
+)
 
 # A few values, so that many are equal.
 ROWS = st.lists(
@@ -106,6 +115,23 @@ def test_cross_fitted_steps_have_their_own_loss_and_probability():
     (loss, probability), (logistic, _) = (cross_fit(value[:, None], label, 0, steps=each) for each in (True, False))
     assert loss.mean() < logistic.mean()
     assert ((probability > 0) & (probability < 1)).all()
+
+
+def test_copies_are_numbered_as_they_first_come():
+    assert copies(np.array([[2.0, 1], [0, 1], [2, 1], [2, 0], [0, 1]])).tolist() == [0, 1, 0, 2, 1]
+
+
+def test_where_copies_are_all_there_is_they_are_parted_and_that_is_said(capsys):
+    label = np.arange(40) % 2
+    cross_fit(label[:, None].astype(np.float64), label, 0)
+    assert "copies are parted by the folds" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_error_of_a_mean_is_that_of_its_groups():
+    gain = np.random.default_rng(0).normal(size=50)
+    mean, error = mean_and_error(gain, np.arange(50))
+    assert (mean, error) == pytest.approx((gain.mean(), gain.std(ddof=1) / np.sqrt(50)))
+    assert mean_and_error(np.repeat(gain, 4), np.repeat(np.arange(50), 4)) == pytest.approx((mean, error))
 
 
 @settings(deadline=None)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flipkd.errors import FlipkdError
-from flipkd.evaluation.paired import System, compare_systems, holm, independent_groups, mcnemar, measure_gaps
+from flipkd.evaluation.paired import System, compare_systems, holm, mcnemar, measure_gaps
 from flipkd.evaluation.verdict import markdown, metric_rows, remarks, slice_rows, verdict
 
 
@@ -47,13 +47,6 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.6]) == [1.0, 1.0]
     assert holm([]) == []
-
-
-def test_a_large_group_leaves_few_independent_ones():
-    assert independent_groups(np.arange(50)) == 50
-    assert independent_groups(np.zeros(50, dtype=int)) == 1
-    assert independent_groups([0, 0, 1, 1, 2, 2]) == 3
-    assert 1 < independent_groups([0] * 90 + list(range(1, 11))) < 2
 
 
 @given(st.integers(0, 1000), st.sampled_from([0.3, 1.0, 2.0]))

@@ -50,6 +50,7 @@ def run(options: Options) -> None:
     """Answer, measure, print the table to standard error and the figures as JSON."""
     from flipkd.console import announce, console
     from flipkd.data.reader import read_pairs
+    from flipkd.data.splits import warn_of_dependence
     from flipkd.evaluation.calibration import in_words
     from flipkd.evaluation.table import comparison_table
     from flipkd.files import write_whole
@@ -79,6 +80,7 @@ def run(options: Options) -> None:
     console.print(comparison_table({"answer": found.metrics}))
     bands = matcher.bands is not None
     announce("decisions", found.decisions.words(bands=bands), f"{found.policy}, the thresholds of validation")
+    warn_of_dependence(pairs)
     side = "the decoder's own probability -> the answer's" if found.before else "the answer's probability"
     announce("calibration", in_words(found.before, found.after), side)
     figures = {"model": options.model, "test": {"source": pairs.source, "digest": pairs.digest()}, **found.as_dict()}

@@ -3,12 +3,15 @@
 from collections import Counter
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from flipkd.console import warn
 from flipkd.data.identity import text_key
 from flipkd.data.table import PairTable
 from flipkd.errors import FlipkdError
+
+INDEPENDENT = 0.8
+"""With fewer independent groups than this share of the pairs, what takes the pairs for independent is warned of."""
 
 
 def _key_ids(text_a: list[str], text_b: list[str]) -> NDArray[np.int64]:
@@ -45,6 +48,30 @@ def text_groups(text_a: list[str], text_b: list[str]) -> NDArray[np.int64]:
     _, component = connected_components(graph, directed=False)
     _, first, group = np.unique(component[a], return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first)).astype(np.int64)[group]
+
+
+def independent_groups(group: ArrayLike) -> float:
+    """How many groups of equal size would carry as much: n squared over the sum of the squared sizes (Kish).
+
+    Args:
+        group: (n,) integers from 0.
+    """
+    sizes = np.bincount(np.asarray(group, dtype=np.int64))
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
+def warn_of_dependence(table: PairTable) -> None:
+    """Warn of pairs that share texts: bounds that take pairs for independent are too high on them.
+
+    Args:
+        table: The pairs that precisions and their bounds rest on.
+    """
+    independent = independent_groups(text_groups(table.text_a, table.text_b))
+    if independent < INDEPENDENT * len(table):
+        warn(
+            f"{table.source}: {len(table)} pairs count as about {independent:.0f} independent ones, since pairs that "
+            "share a text speak together. The lower bounds of precisions take all for independent and may be too high."
+        )
 
 
 def _class_counts(table: PairTable, part: NDArray[np.int64], parts: int) -> NDArray[np.int64]:

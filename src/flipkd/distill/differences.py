@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from flipkd.data.splits import text_groups
+from flipkd.data.splits import independent_groups, text_groups
 from flipkd.data.table import PairTable
 from flipkd.distill.compare import Comparison
 from flipkd.evaluation.intervals import LEVEL, REPLICATES
-from flipkd.evaluation.paired import Gap, System, independent_groups, measure_gaps
+from flipkd.evaluation.paired import Gap, System, measure_gaps
 
 OTHERS = {
     "fine_tuned": "fine_tuned",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flipkd.console import announce
+from flipkd.data.splits import warn_of_dependence
 from flipkd.distill.compare import Comparison
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
@@ -70,6 +71,7 @@ def settle(config: DistillConfig, answer: Answer, comparison: Comparison, splits
         }
     }
     announce("threshold", f"{decision.threshold:.4f}", decision.reason)
+    warn_of_dependence(splits.validation)
     announce("calibration on validation, cross-fitted", in_words(**calibration["validation"]), _HOW)
 
     achieved, name = None, comparison.measured
@@ -82,6 +84,7 @@ def settle(config: DistillConfig, answer: Answer, comparison: Comparison, splits
             "after": measure_calibration(answer.logit(signals), truth),
         }
         announce(f"decisions on {name}", achieved.words(bands=decision.bands), "the thresholds of validation")
+        warn_of_dependence(splits.tables[name])
         announce(f"calibration on {name}", in_words(**calibration[name]), _HOW)
     sources = dict.fromkeys([*answer.sources, "encoder"])
     record = ValidationRecord(

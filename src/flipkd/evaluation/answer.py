@@ -9,7 +9,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from flipkd.console import warn
 from flipkd.errors import FlipkdError
-from flipkd.evaluation.calibrators import FEWEST_FOR_STEPS, Steps, cross_fit, fit_logistic, fit_steps, prior_shift
+from flipkd.evaluation.calibrators import (
+    FEWEST_FOR_STEPS,
+    Steps,
+    copies,
+    cross_fit,
+    fit_logistic,
+    fit_steps,
+    mean_and_error,
+    prior_shift,
+)
 from flipkd.evaluation.checks import both_classes, finite
 from flipkd.evaluation.thresholds import best_threshold
 
@@ -111,7 +120,7 @@ def _columns(signals: Mapping[str, ArrayLike], sources: Sequence[str]) -> Array:
     return np.stack([finite(signals[source], SIGNALS[source]) for source in sources], axis=1)
 
 
-def _choose(losses: Mapping[tuple[str, ...], Array]) -> tuple[tuple[str, ...], str]:
+def _choose(losses: Mapping[tuple[str, ...], Array], group: NDArray[np.int64]) -> tuple[tuple[str, ...], str]:
     """The simplest candidate that no richer one beats by more than a standard error, and the reason."""
     ordered = sorted(losses, key=lambda sources: (len(sources), losses[sources].mean()))
     chosen = ordered[0]
@@ -119,12 +128,11 @@ def _choose(losses: Mapping[tuple[str, ...], Array]) -> tuple[tuple[str, ...], s
     for richer in ordered[1:]:
         if len(richer) == len(chosen):
             continue
-        gain = losses[chosen] - losses[richer]
-        error = gain.std(ddof=1) / np.sqrt(len(gain))
-        taken = bool(gain.mean() > error)
+        gain, error = mean_and_error(losses[chosen] - losses[richer], group)
+        taken = gain > error
         steps.append(
             f"{_name(richer)} {'beats' if taken else 'does not beat'} {_name(chosen)} by more than "
-            f"a standard error ({gain.mean():+.4f} against {error:.4f})"
+            f"a standard error ({gain:+.4f} against {error:.4f})"
         )
         chosen = richer if taken else chosen
     figures = ", ".join(f"{_name(sources)} {losses[sources].mean():.4f}" for sources in ordered)
@@ -178,7 +186,7 @@ def fit_answer(
         )
     else:
         losses = {candidate: cross_fit(features[candidate], labels, seed)[0] for candidate in candidates}
-        chosen, why = _choose(losses)
+        chosen, why = _choose(losses, copies(np.column_stack(list(features.values()))))
         reason = f"{_name(chosen)}: {why}; {behind}; threshold fitted on the cross-fitted probabilities"
         if steps:
             stepped, why = _choose_steps(features[chosen], labels, losses[chosen], seed)
@@ -196,15 +204,15 @@ def fit_answer(
 
 def _choose_steps(features: Array, label: NDArray[np.int64], logistic: Array, seed: int) -> tuple[bool, str]:
     """Whether steps calibrate better than the logistic model, whose losses by row are given, and the reason."""
-    fewest = int(min(label.sum(), len(label) - label.sum()))
+    group = copies(features)
+    fewest = min(len(np.unique(group[label == one])) for one in (0, 1))
     if fewest < FEWEST_FOR_STEPS:
-        return False, f"logistic calibration, since {fewest} pairs of a class are too few for isotonic steps"
-    gain = logistic - cross_fit(features, label, seed, steps=True)[0]
-    error = gain.std(ddof=1) / np.sqrt(len(gain))
-    won = bool(gain.mean() > error)
+        return False, f"logistic calibration, since {fewest} distinct pairs of a class are too few for isotonic steps"
+    gain, error = mean_and_error(logistic - cross_fit(features, label, seed, steps=True)[0], group)
+    won = gain > error
     return won, (
         f"{'isotonic' if won else 'logistic'} calibration, since isotonic steps {'beat' if won else 'do not beat'} the "
-        f"logistic model by more than a standard error ({gain.mean():+.4f} against {error:.4f})"
+        f"logistic model by more than a standard error ({gain:+.4f} against {error:.4f})"
     )
 
 
@@ -248,7 +256,6 @@ def choose_order(log_odds: ArrayLike, swapped: ArrayLike, label: ArrayLike, *, s
         return False, f"fewer than {FEWEST} validation pairs of a class are too few to tell"
     averaged = (given + finite(swapped, SIGNALS["decoder"])) / 2
     losses = [cross_fit(column[:, None], labels, seed)[0] for column in (given, averaged)]
-    gain = losses[0] - losses[1]
-    error = gain.std(ddof=1) / np.sqrt(len(gain))
-    figures = f"averaging gains {gain.mean():+.4f} in log loss, standard error {error:.4f}, {len(gain)} pairs"
-    return bool(gain.mean() > error), figures
+    gain, error = mean_and_error(losses[0] - losses[1], copies(averaged[:, None]))
+    figures = f"averaging gains {gain:+.4f} in log loss, standard error {error:.4f}, {len(labels)} pairs"
+    return gain > error, figures

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from flipkd.console import warn
 from flipkd.errors import FlipkdError
 
 Array = NDArray[np.float64]
@@ -127,8 +128,32 @@ def fit_steps(logit: Array, label: NDArray[np.int64]) -> Steps:
     return Steps(tuple(knots.tolist()), tuple(log_odds[first].tolist()))
 
 
+def copies(features: Array) -> NDArray[np.int64]:
+    """(n,) which rows are the same, numbered as they first come: copies of a pair say nothing new.
+
+    Args:
+        features: (n, k) float64. A pair and its swapped twin are the same where both orders are averaged.
+    """
+    _, first, group = np.unique(features, axis=0, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[group.reshape(-1)]
+
+
+def mean_and_error(gain: Array, group: NDArray[np.int64]) -> tuple[float, float]:
+    """The mean over the rows and its standard error, rows of one group counted as one observation of their sum.
+
+    Args:
+        gain: (n,) float64.
+        group: (n,) from 0, such as `copies` gives. One group alone tells nothing: its error is infinite.
+    """
+    mean = gain.mean()
+    off = np.bincount(group, weights=gain - mean)
+    if len(off) == 1:
+        return float(mean), float("inf")
+    return float(mean), float(np.sqrt(len(off) / (len(off) - 1) * (off**2).sum()) / len(gain))
+
+
 def cross_fit(features: Array, label: NDArray[np.int64], seed: int, *, steps: bool = False) -> tuple[Array, Array]:
-    """Per row: log loss and probability by models that did not see the row, mean over the repeats.
+    """Per row: log loss and probability by models that did not see the row or a copy of it, mean over the repeats.
 
     Args:
         features: (n, k) float64.
@@ -144,7 +169,15 @@ def cross_fit(features: Array, label: NDArray[np.int64], seed: int, *, steps: bo
 
     loss, probability = np.zeros(len(label)), np.zeros(len(label))
     splits = RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=REPEATS, random_state=seed)
-    for seen, held in splits.split(features, label):
+    group = copies(features)
+    of_group = np.zeros(group.max() + 1, dtype=np.int64)
+    np.maximum.at(of_group, group, label)
+    if np.bincount(of_group, minlength=2).min() < FOLDS:
+        warn(f"Fewer than {FOLDS} validation pairs of a class differ in what is read: copies are parted by the folds.")
+        group, of_group = np.arange(len(label)), label
+    for _, chosen in splits.split(of_group[:, None], of_group):
+        outside = np.isin(group, chosen)
+        seen, held = np.flatnonzero(~outside), np.flatnonzero(outside)
         weights, bias = fit_logistic(features[seen], label[seen])
         logit = features[held] @ weights + bias
         if steps:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from flipkd.data.splits import INDEPENDENT, independent_groups
 from flipkd.evaluation.checks import both_classes
 from flipkd.evaluation.intervals import REPLICATES, Estimate, Interval, Metric, draw_rows, estimate, paired_interval
 
@@ -170,16 +171,6 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(each) for each in found]
 
 
-def independent_groups(group: ArrayLike) -> float:
-    """How many groups of equal size would carry as much: n squared over the sum of the squared sizes (Kish).
-
-    Args:
-        group: (n,) integers from 0.
-    """
-    sizes = np.bincount(np.asarray(group, dtype=np.int64))
-    return float(sizes.sum() ** 2 / (sizes**2).sum())
-
-
 def measure_gaps(
     label: ArrayLike, group: ArrayLike, a: System, b: System, metrics: Sequence[Metric], *, draws: int, seed: int
 ) -> dict[Metric, Gap]:
@@ -283,7 +274,7 @@ def _warnings(label: NDArray[np.int64], independent: float, valued: bool) -> lis
     found = []
     if n < FEW_PAIRS or fewer < FEW_OF_A_CLASS:
         found.append(f"{n} pairs, {fewer} of the rarer class, are few: only a large difference can show.")
-    if independent < 0.8 * n:
+    if independent < INDEPENDENT * n:
         found.append(
             f"Pairs that share a text are drawn together: the {n} pairs count as about {independent:.0f} independent "
             "ones. McNemar's test takes all for independent, so its p may be too low; trust the intervals."
