@@ -62,6 +62,15 @@ def test_no_answer_follows_the_policy_in_force(idx, model, capsys, policy, answe
     assert "decision" not in shown.out
 
 
+def test_the_match_rate_behind_refusals_is_said_where_candidates_hold_fewer(idx, model, capsys):
+    words = ["index", "search", *model, "--index", str(idx), "--query", "reset my pin"]
+    assert run(words) == 0
+    assert "with --prior 0.05 more is refused" in said(capsys)
+    for fitting in (["--prior", "0.05"], ["--candidates", "2"]):
+        assert run([*words, *fitting]) == 0
+        assert "match rate" not in said(capsys)
+
+
 def test_a_hit_is_decided_as_flipkd_match_decides_its_pair(idx, model, tmp_path, capsys):
     deciding = ["--policy", "bands=0.4:0.4", "--prior", "0.3"]
     (tmp_path / "queries.txt").write_text("reset my pin\nmy card\n")

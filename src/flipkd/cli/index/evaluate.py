@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flipkd.cli.index import SearchOptions, open_index, require
+from flipkd.cli.index import SearchOptions, announce_rate, open_index, require
 
 
 @dataclass
@@ -44,6 +44,7 @@ def run(options: Options) -> None:
     deciding = (read_deciding(Path(options.model), policy=each, prior=options.prior) for each in options.policies)
     policies = {each: spec.answer["threshold"] for each, spec in zip(options.policies, deciding, strict=True)}
     with open_index(options, options.index, policy=options.policy, prior=options.prior) as index:
+        announce_rate(index, options)
         teacher = baseline_teacher(
             index.matcher, options.teacher, device=options.device, cache_dir=Path(options.cache_dir).expanduser()
         )

@@ -7,7 +7,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flipkd.cli.index import SearchOptions, open_index, require
+from flipkd.cli.index import SearchOptions, announce_rate, open_index, require
 from flipkd.errors import FlipkdError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def run(options: Options) -> None:
         raise FlipkdError(f"--output {output} must end in .csv or .jsonl, the formats that are written.")
     queries = [options.query] if options.queries is None else read_texts(options.queries)
     with open_index(options, options.index, policy=options.policy, prior=options.prior) as index:
+        announce_rate(index, options)
         found = index.search_many(
             queries, top=options.top, first_stage=options.first_stage, candidates=options.candidates
         )
