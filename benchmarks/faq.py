@@ -100,7 +100,10 @@ def thresholds(artefact: Path) -> dict[str, float]:
             announce(policy, "left out", str(error))
             continue
         if prior is not None:
-            threshold = float(expit(logit(threshold) - prior_shift(spec.answer["match_rate"], prior)))
+            # A threshold beyond all probabilities stays there.
+            threshold = float(
+                expit(logit(min(max(threshold, 0.0), 1.0)) - prior_shift(spec.answer["match_rate"], prior))
+            )
         found[policy if prior is None else f"{policy}, prior {prior:g}"] = threshold
     return found
 

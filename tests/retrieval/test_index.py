@@ -1,13 +1,16 @@
 """An index of a few entries in a real local engine: what it finds, what it keeps, what it refuses."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from flipkd import FaqIndex, FlipkdError
 from flipkd.matching.matcher import Matcher
+from flipkd.retrieval.engine import Place
 from flipkd.retrieval.entries import Entry
+from flipkd.retrieval.store import Store
 
 pytest.importorskip("milvus_lite", reason="needs the extra index")
 
@@ -204,3 +207,85 @@ def test_a_folder_that_is_no_index_is_never_overwritten(matcher, entries, tmp_pa
 def test_an_empty_query_is_refused(index):
     with pytest.raises(FlipkdError, match="Query 2 is empty"):
         index.search_many(["pin", " "])
+
+
+STRANGE = [
+    "what's",
+    "a\\b",
+    "tail\\",
+    "new\nline",
+    'say "x"',
+    "'] or id != \"\" or id in ['b",
+    "\x01",
+    "id in [",
+    "你好",
+]
+
+
+def test_any_id_is_written_found_updated_and_removed(matcher, tmp_path):
+    entries = [Entry(name, f"question {number}") for number, name in enumerate(STRANGE)]
+    with FaqIndex.build(matcher, entries, tmp_path / "idx") as index:
+        assert index.store.known(STRANGE).keys() == set(STRANGE)
+        assert index.update([Entry(STRANGE[0], "another question"), *entries[1:]]).updated == 1
+        index.remove(STRANGE[:-1])
+        assert [entry.id for entry in index.entries()] == STRANGE[-1:]
+
+
+def test_an_index_that_is_open_is_not_replaced(matcher, entries, tmp_path):
+    with FaqIndex.build(matcher, entries, tmp_path / "idx") as index:
+        with pytest.raises(FlipkdError, match="is open elsewhere"):
+            FaqIndex.build(matcher, entries[:2], tmp_path / "idx", overwrite=True)
+        index.add([Entry("late", "a late one")])
+    with FaqIndex.open(tmp_path / "idx", matcher) as index:
+        assert len(index) == 6
+    assert [folder.name for folder in tmp_path.iterdir()] == ["idx"]
+
+
+def test_an_index_opened_while_another_takes_its_place_is_not_replaced_either(matcher, entries, tmp_path, monkeypatch):
+    FaqIndex.build(matcher, entries, tmp_path / "idx").close()
+    opened = []
+    add = FaqIndex.add
+
+    def add_while_another_opens(self, some):
+        opened.append(Store.open(Place(str(tmp_path / "idx"))))
+        return add(self, some)
+
+    monkeypatch.setattr(FaqIndex, "add", add_while_another_opens)
+    with pytest.raises(FlipkdError, match="is open elsewhere"):
+        FaqIndex.build(matcher, entries[:2], tmp_path / "idx", overwrite=True)
+    opened[0].close()
+    with FaqIndex.open(tmp_path / "idx", matcher) as index:
+        assert len(index) == 5
+
+
+def test_the_old_index_comes_back_where_the_new_one_cannot_take_its_place(matcher, entries, tmp_path, monkeypatch):
+    FaqIndex.build(matcher, entries, tmp_path / "idx").close()
+    rename = Path.rename
+
+    def refuse(self, target):
+        if "partial" in self.name:
+            raise OSError("no")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="no"):
+        FaqIndex.build(matcher, entries[:2], tmp_path / "idx", overwrite=True)
+    with FaqIndex.open(tmp_path / "idx", matcher) as index:
+        assert len(index) == 5
+    assert [folder.name for folder in tmp_path.iterdir()] == ["idx"]
+
+
+def test_a_folder_with_other_collections_is_not_overwritten(matcher, entries, tmp_path):
+    FaqIndex.build(matcher, entries, tmp_path / "idx").close()
+    (tmp_path / "idx" / "collections" / "other").mkdir()
+    with pytest.raises(FlipkdError, match=r"holds other collections, too \(other\)"):
+        FaqIndex.build(matcher, entries, tmp_path / "idx", overwrite=True)
+
+
+@pytest.mark.parametrize("numbers", [{"top": 0}, {"top": -1}, {"candidates": 0}])
+def test_a_number_below_1_is_refused(index, matcher, entries, tmp_path, numbers):
+    with pytest.raises(FlipkdError, match=f"{next(iter(numbers))} is .*; it must be at least 1"):
+        index.search("pin", **numbers)
+    if "candidates" in numbers:
+        with pytest.raises(FlipkdError, match="candidates is 0"):
+            FaqIndex.build(matcher, entries, tmp_path / "idx", **numbers)

@@ -1,9 +1,11 @@
 """The same index behind a URI: a real milvus-lite server on loopback."""
 
+import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,13 +17,13 @@ from flipkd.retrieval.entries import Entry
 pytest.importorskip("milvus_lite", reason="needs the extra index")
 
 
-@pytest.fixture(scope="module")
-def uri(tmp_path_factory):
+@contextmanager
+def served(folder):
+    """A server's process and its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = Path(sys.executable).with_name("milvus-lite")
-    folder = tmp_path_factory.mktemp("server") / "data"
     words = [command, "server", "--data-dir", folder, "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -30,10 +32,16 @@ def uri(tmp_path_factory):
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
+        yield server, f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait()
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory):
+    with served(tmp_path_factory.mktemp("server") / "data") as (_, address):
+        yield address
 
 
 @pytest.mark.parametrize("stage", ["dense", "bm25", "hybrid"])
@@ -87,3 +95,43 @@ def test_a_uri_without_a_server_is_one_clear_error(matcher):
 def test_a_missing_collection_is_one_clear_error(matcher, uri):
     with pytest.raises(FlipkdError, match="no such collection"):
         FaqIndex.open(Place(uri, "nothing"), matcher)
+
+
+def test_a_collection_that_another_model_built_again_is_noticed(answering, matcher, entries, uri):
+    place = Place(uri, "again")
+    with FaqIndex.build(matcher, entries, place) as index:
+        other = answering("decoder", "encoder")
+        other.fingerprint = "of another model"
+        FaqIndex.build(other, entries, place, overwrite=True).close()
+        for use in (lambda: index.search("pin"), lambda: index.add([Entry("new", "a new one")])):
+            with pytest.raises(FlipkdError, match="was built again"):
+                use()
+    from pymilvus import MilvusClient
+
+    client = MilvusClient(uri)
+    assert [name for name in client.list_collections() if name.startswith("again")] == ["again"]
+    client.close()
+
+
+def test_a_collection_that_was_let_go_is_loaded_again(matcher, entries, uri):
+    from pymilvus import MilvusClient
+
+    place = Place(uri, "released")
+    with FaqIndex.build(matcher, entries, place) as index:
+        client = MilvusClient(uri)
+        client.release_collection("released")  # as after the server was started anew
+        client.close()
+        assert index.search("pay with gold").hits[0].entry.id == "gold"
+
+
+def test_a_server_that_hangs_is_given_up(matcher, entries, tmp_path, monkeypatch):
+    monkeypatch.setattr("flipkd.retrieval.store.TIMEOUT", 2.0)
+    with served(tmp_path / "data") as (process, address), FaqIndex.build(matcher, entries, Place(address)) as index:
+        process.send_signal(signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            with pytest.raises(FlipkdError, match="Milvus does not answer: Deadline Exceeded"):
+                index.search("pin")
+            assert time.monotonic() - began < 30
+        finally:
+            process.send_signal(signal.SIGCONT)

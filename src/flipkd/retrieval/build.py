@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from flipkd.errors import FlipkdError
-from flipkd.retrieval.engine import Place, require_free
-from flipkd.retrieval.store import Analyzer, Settings, Store
+from flipkd.retrieval.engine import Place, require_closed, require_free
+from flipkd.retrieval.schema import Analyzer, Settings
+from flipkd.retrieval.store import Store
 
 Fill = Callable[[Store], object]
 
@@ -54,12 +55,27 @@ def _local(place: Place, settings: Settings, fill: Fill, *, overwrite: bool) -> 
             store.flush()
         finally:
             store.close()
-        if output.exists():
-            shutil.rmtree(output)
-        partial.replace(output)
+        _replace(place, partial)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Store.open(place)
+
+
+def _replace(place: Place, partial: Path) -> None:
+    """Put a new index in the place of an old one, if any, which nobody may have open."""
+    output = Path(place.path)
+    if not output.exists():
+        partial.rename(output)
+        return
+    require_closed(place)
+    old = output.with_name(f"{output.name}.old-{os.getpid()}")
+    output.rename(old)
+    try:
+        partial.rename(output)
+    except BaseException:
+        old.rename(output)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _remote(place: Place, settings: Settings, fill: Fill, *, overwrite: bool) -> Store:

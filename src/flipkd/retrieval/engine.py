@@ -49,7 +49,7 @@ def require_free(place: Place, *, overwrite: bool) -> None:
     """Check that nothing stands in the way of an index at a local place.
 
     Raises:
-        FlipkdError: If an index is there and is not to be overwritten, or something else is.
+        FlipkdError: If an index is there and is not to be overwritten or open elsewhere, or something else is.
     """
     if place.remote or not Path(place.path).exists():
         return
@@ -57,17 +57,37 @@ def require_free(place: Place, *, overwrite: bool) -> None:
         raise FlipkdError(f"{place.path} is already there and is no index. Choose another --output.")
     if not overwrite:
         raise FlipkdError(f"{place.path} is already there. Choose another --output, or --overwrite it.")
+    others = sorted({folder.name for folder in (Path(place.path) / "collections").iterdir()} - {place.collection})
+    if others:
+        raise FlipkdError(
+            f"{place.path} holds other collections, too ({', '.join(others)}), which would be lost. Choose another "
+            "--output, or let milvus-lite server have the folder and give its URI."
+        )
+    require_closed(place)
+
+
+def require_closed(place: Place) -> None:
+    """Check that no process has a local index open.
+
+    Raises:
+        FlipkdError: If one has.
+    """
+    _, stop = connect(place)
+    stop()
 
 
 @contextmanager
 def translated(place: Place) -> Iterator[None]:
-    """Errors of Milvus as ours."""
+    """Errors of Milvus, and of the way to it, as ours."""
+    from grpc import RpcError
     from pymilvus.exceptions import MilvusException
 
     try:
         yield
     except MilvusException as error:
         raise FlipkdError(f"{place}: Milvus could not do it: {error.message}") from error
+    except RpcError as error:
+        raise FlipkdError(f"{place}: Milvus does not answer: {error.details()}") from error
 
 
 def prepare_jieba() -> None:

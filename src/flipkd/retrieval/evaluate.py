@@ -13,7 +13,7 @@ from flipkd.errors import FlipkdError
 from flipkd.retrieval.baselines import bm25_order, teacher_order
 from flipkd.retrieval.index import FaqIndex
 from flipkd.retrieval.metrics import DEPTH, mrr, ndcg, success
-from flipkd.retrieval.store import FirstStage
+from flipkd.retrieval.schema import FirstStage
 from flipkd.teacher.teacher import Teacher
 
 

@@ -16,7 +16,8 @@ from flipkd.retrieval.build import build_store, choose_analyzer
 from flipkd.retrieval.engine import Place
 from flipkd.retrieval.entries import Entry, check_entries, content_hash
 from flipkd.retrieval.results import Change, Found, Hit
-from flipkd.retrieval.store import Analyzer, FirstStage, Row, Settings, Store
+from flipkd.retrieval.schema import Analyzer, FirstStage, Settings
+from flipkd.retrieval.store import Row, Store
 
 CHUNK = 256
 """Entries that are encoded and written together: each such write is finished or not there, whatever happens."""
@@ -91,6 +92,7 @@ class FaqIndex:
         if not entries:
             raise FlipkdError("There is no entry to build an index of.")
         check_entries(entries)
+        _require_some(candidates=candidates)
         if analyzer is None:
             analyzer, why = choose_analyzer([entry.text(with_answer) for entry in entries])
             announce("words of BM25", analyzer, why)
@@ -211,7 +213,7 @@ class FaqIndex:
             candidates: How many the decoder verifies; by default as the index was built.
 
         Raises:
-            FlipkdError: If the query is empty.
+            FlipkdError: If the query is empty, or a number is below 1.
         """
         return self.search_many([query], top=top, first_stage=first_stage, candidates=candidates)[0]
 
@@ -228,7 +230,8 @@ class FaqIndex:
             if is_empty(query):
                 raise FlipkdError(f"Query {number} is empty: an empty text matches nothing in earnest.")
         settings = self.store.settings
-        stage, limit = first_stage or settings.first_stage, candidates or settings.candidates
+        stage, limit = first_stage or settings.first_stage, settings.candidates if candidates is None else candidates
+        _require_some(top=top, candidates=limit)
         found: list[Found] = []
         for start in _shown(len(queries), QUERIES, "queries"):
             found += self._search(queries[start : start + QUERIES], top, stage, limit)
@@ -255,6 +258,12 @@ class FaqIndex:
             hits = tuple(Hit(rows[at].entry, **vars(said[at])) for at in best)
             results.append(Found(query, hits, tuple(row.entry.id for row in found)))
         return results
+
+
+def _require_some(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise FlipkdError(f"{name} is {number}; it must be at least 1.")
 
 
 def _shown(count: int, size: int, what: str) -> Iterable[int]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,41 +11,15 @@ from numpy.typing import NDArray
 from flipkd.errors import FlipkdError
 from flipkd.retrieval.engine import Place, connect, prepare_jieba, require_index, translated
 from flipkd.retrieval.entries import Entry, content_hash
+from flipkd.retrieval.schema import LONGEST, PROPERTY, FirstStage, Settings, make_schema, settings_of
 
-FirstStage = Literal["dense", "bm25", "hybrid"]
-Analyzer = Literal["standard", "jieba"]
-
-PROPERTY = "flipkd"
-"""Property of a collection under which its settings are kept, as JSON."""
-LONGEST = {"id": 512, "text": 65_535, "entry": 65_535}
-"""Bytes of a field, the most that a cluster takes."""
 PAGE = 256
 """Rows that are asked for at once."""
+TIMEOUT = 20.0
+"""Seconds that a server may take for a call."""
 RRF = 60
 """Constant of reciprocal rank fusion, that of its authors. Ranks are fused, since the engines differ in the sign and
 scale of BM25."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What an index is made of, kept with it."""
-
-    fingerprint: str
-    """Of the model that made the vectors, see `flipkd.matching.artefact.vector_fingerprint`."""
-    width: int
-    """Numbers of a vector."""
-    first_stage: FirstStage
-    """How candidates are found, where a search does not say."""
-    candidates: int
-    """How many the decoder verifies, where a search does not say."""
-    with_answer: bool
-    """Whether an entry's answer is embedded and matched behind its question."""
-    entry_first: bool
-    """Whether an entry is text a of its pairs and the query text b."""
-    analyzer: Analyzer
-    """How BM25 parts texts into words."""
-    version: int = 1
-    """Of these settings."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +60,7 @@ class Store:
         if settings.analyzer == "jieba" and not place.remote:
             prepare_jieba()
         client, stop = connect(place)
-        schema, indexes = _schema(client, place, settings)
+        schema, indexes = make_schema(client, place, settings)
         try:
             with translated(place):
                 client.create_collection(
@@ -115,12 +89,7 @@ class Store:
             with translated(place):
                 if not client.has_collection(place.collection):
                     raise FlipkdError(f"{place}: there is no such collection. Make it: flipkd index build")
-                kept = client.describe_collection(place.collection)["properties"].get(PROPERTY)
-                if kept is None or json.loads(kept).get("version") != Settings.version:
-                    raise FlipkdError(
-                        f"{place} was made by another program or another version of flipkd. Build it again."
-                    )
-                settings = Settings(**json.loads(kept))
+                settings = settings_of(client.describe_collection(place.collection), place)
                 if settings.analyzer == "jieba" and not place.remote:
                     prepare_jieba()
                 client.load_collection(place.collection)
@@ -133,6 +102,27 @@ class Store:
         """Let go of the engine."""
         self._stop()
 
+    def _call(self, method: str, *args: Any, **options: Any) -> Any:
+        """Call the client on the collection. A server that hangs is not waited for; one that came again loads anew."""
+        from pymilvus.exceptions import MilvusException
+
+        if self.place.remote:
+            options["timeout"] = TIMEOUT
+        with translated(self.place):
+            call = getattr(self._client, method)
+            try:
+                return call(self.place.collection, *args, **options)
+            except MilvusException as error:
+                if not self.place.remote or "load" not in error.message:
+                    raise
+                self._client.load_collection(self.place.collection, timeout=TIMEOUT)
+                return call(self.place.collection, *args, **options)
+
+    def _require_unchanged(self) -> None:
+        """Check that nobody behind the server has built the collection again with another model."""
+        if self.place.remote and settings_of(self._call("describe_collection"), self.place) != self.settings:
+            raise FlipkdError(f"{self.place} was built again, by another model or otherwise. Open it again.")
+
     def has(self, collection: str) -> bool:
         """Whether the engine has a collection of that name."""
         with translated(self.place):
@@ -144,12 +134,21 @@ class Store:
             self._client.drop_collection(self.place.collection)
 
     def rename(self, collection: str, *, overwrite: bool) -> None:
-        """Give the collection another name, whose collection is dropped first if `overwrite`."""
+        """Give the collection another name; one of that name is put aside if `overwrite`, and dropped at the end."""
+        aside = f"{self.place.collection}_old"
         with translated(self.place):
-            if overwrite and self._client.has_collection(collection):
-                self._client.drop_collection(collection)
-            self._client.rename_collection(self.place.collection, collection)
+            replaced = overwrite and self._client.has_collection(collection)
+            if replaced:
+                self._client.rename_collection(collection, aside)
+            try:
+                self._client.rename_collection(self.place.collection, collection)
+            except BaseException:
+                if replaced:
+                    self._client.rename_collection(aside, collection)
+                raise
             self._client.load_collection(collection)
+            if replaced:
+                self._client.drop_collection(aside)
         self.place = Place(self.place.path, collection, self.place.token)
 
     def flush(self) -> None:
@@ -158,27 +157,22 @@ class Store:
             self._client.flush(self.place.collection)
 
     def __len__(self) -> int:
-        with translated(self.place):
-            found = self._client.query(self.place.collection, filter="", output_fields=["count(*)"])
+        found = self._call("query", filter="", output_fields=["count(*)"])
         return int(found[0]["count(*)"])
 
     def rows(self, ids: Sequence[str]) -> dict[str, Row]:
         """The rows of those ids that are there."""
         if not ids:
             return {}
-        with translated(self.place):
-            found = self._client.get(
-                self.place.collection, ids=list(ids), output_fields=["id", "text", "entry", "dense"]
-            )
+        found = self._call("query", filter=_among(ids), output_fields=["id", "text", "entry", "dense"])
         return {record["id"]: _row(record) for record in found}
 
     def known(self, ids: Sequence[str]) -> dict[str, tuple[str, Entry]]:
         """Content hash and entry of those ids that are there."""
         found: list[dict[str, Any]] = []
         for start in range(0, len(ids), PAGE):
-            some = list(ids[start : start + PAGE])
-            with translated(self.place):
-                found += self._client.get(self.place.collection, ids=some, output_fields=["id", "hash", "entry"])
+            some = _among(ids[start : start + PAGE])
+            found += self._call("query", filter=some, output_fields=["id", "hash", "entry"])
         return {record["id"]: (record["hash"], _entry(record)) for record in found}
 
     def __iter__(self) -> Iterator[Row]:
@@ -207,8 +201,8 @@ class Store:
                         "index. Shorten it."
                     )
         if records:
-            with translated(self.place):
-                self._client.upsert(self.place.collection, records)
+            self._require_unchanged()
+            self._call("upsert", records)
 
     def remove(self, ids: Sequence[str]) -> None:
         """Take rows out.
@@ -221,8 +215,7 @@ class Store:
         if unknown:
             raise FlipkdError(f"{self.place}: there is no entry {', '.join(map(repr, unknown))}. Nothing was removed.")
         if known:
-            with translated(self.place):
-                self._client.delete(self.place.collection, ids=list(known))
+            self._call("delete", filter=_among(list(known)))
 
     def candidates(
         self, queries: Sequence[str], vectors: NDArray[np.float32] | None, stage: FirstStage, limit: int
@@ -240,44 +233,22 @@ class Store:
         wanted: dict[str, Any] = {"limit": limit, "output_fields": ["text", "entry", "dense"]}
         dense = [] if vectors is None else vectors.tolist()
         by_words: dict[str, Any] = {"data": list(queries), "anns_field": "sparse"}
-        with translated(self.place):
-            if stage == "hybrid":
-                requests = [
-                    AnnSearchRequest(dense, "dense", {"metric_type": "IP"}, limit=limit),
-                    AnnSearchRequest(by_words["data"], "sparse", {"metric_type": "BM25"}, limit=limit),
-                ]
-                found = self._client.hybrid_search(self.place.collection, requests, RRFRanker(RRF), **wanted)
-            else:
-                what = by_words if stage == "bm25" else {"data": dense, "anns_field": "dense"}
-                found = self._client.search(self.place.collection, **what, **wanted)
+        self._require_unchanged()
+        if stage == "hybrid":
+            requests = [
+                AnnSearchRequest(dense, "dense", {"metric_type": "IP"}, limit=limit),
+                AnnSearchRequest(by_words["data"], "sparse", {"metric_type": "BM25"}, limit=limit),
+            ]
+            found = self._call("hybrid_search", requests, RRFRanker(RRF), **wanted)
+        else:
+            what = by_words if stage == "bm25" else {"data": dense, "anns_field": "dense"}
+            found = self._call("search", **what, **wanted)
         return [[_row({"id": hit["id"], **hit["entity"]}) for hit in hits] for hits in found]
 
 
-def _schema(client: Any, place: Place, settings: Settings) -> tuple[Any, Any]:
-    """The fields of a collection, and their indexes."""
-    from pymilvus import DataType, Function, FunctionType
-
-    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-    schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=LONGEST["id"])
-    words = {"tokenizer": settings.analyzer}
-    if place.remote and settings.analyzer == "jieba":
-        words["filter"] = ["lowercase"]  # type: ignore[assignment]
-    schema.add_field("text", DataType.VARCHAR, max_length=LONGEST["text"], enable_analyzer=True, analyzer_params=words)
-    schema.add_field("hash", DataType.VARCHAR, max_length=64)
-    schema.add_field("entry", DataType.JSON)
-    schema.add_field("dense", DataType.FLOAT_VECTOR, dim=settings.width)
-    schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
-    schema.add_function(Function("bm25", FunctionType.BM25, ["text"], ["sparse"]))
-    indexes = client.prepare_index_params()
-    # Exact: a FAQ is small enough, and an approximate index would lose right entries.
-    indexes.add_index("dense", index_type="FLAT", metric_type="IP")
-    indexes.add_index(
-        "sparse",
-        index_type="SPARSE_INVERTED_INDEX",
-        metric_type="BM25",
-        params={"bm25_k1": 1.5, "bm25_b": 0.75},
-    )
-    return schema, indexes
+def _among(ids: Sequence[str]) -> str:
+    """The rows of these ids, in Milvus' language: its client would leave a quotation mark in an id as it is."""
+    return f"id in {json.dumps(list(ids), ensure_ascii=False)}"
 
 
 def _entry(record: dict[str, Any]) -> Entry:
