@@ -216,8 +216,6 @@ STRANGE = [
     "new\nline",
     'say "x"',
     "'] or id != \"\" or id in ['b",
-    "\x01",
-    "id in [",
     "你好",
 ]
 

@@ -13,6 +13,7 @@ import pytest
 from flipkd import FlipkdError
 from flipkd.matching.matcher import Matcher
 from flipkd.serving.config import ServeConfig
+from flipkd.serving.models import Served
 from flipkd.serving.run import bound, serve
 from serving.live import listening
 
@@ -182,3 +183,40 @@ def test_a_thousand_malformed_bodies_hurt_no_later_request(served):
             if n % 50 == 0:
                 assert client.post("/score", json=BODY).json()["data"] == expected
         assert client.post("/score", json=BODY).json()["data"] == expected
+
+
+def test_what_is_counted_has_a_place_in_the_queue_and_gives_it_back(served, monkeypatch):
+    sign, count = threading.Event(), Served.lengths
+
+    def waiting(self, texts):
+        sign.wait(10)
+        return count(self, texts)
+
+    monkeypatch.setattr(Served, "lengths", waiting)
+    with listening(served, queue_rows=3, max_wait_ms=0) as server:
+        first = raw(server, {"text_1": "a", "text_2": ["b", "c"]})
+        until(lambda: server.state.inside == 1)
+        until(lambda: post(server, {"text_1": "a", "text_2": ["b", "c"]}).status_code == 429)
+        first.close()
+        until(lambda: server.state.inside == 0)
+        assert metric(server, 'flipkd_requests_total{outcome="gone"') == 1
+        sign.set()
+        assert post(server, {"text_1": "a", "text_2": ["b", "c"]}).status_code == 200
+
+
+def test_a_short_request_does_not_wait_until_a_long_one_is_counted(served, monkeypatch):
+    counted, count = [], Served.lengths
+
+    def slowly(self, texts):
+        counted.append(len(texts))
+        time.sleep(0.05)
+        return count(self, texts)
+
+    monkeypatch.setattr(Served, "lengths", slowly)
+    monkeypatch.setattr("flipkd.serving.service.TURN", 10)
+    with listening(served, max_wait_ms=0) as server:
+        first = raw(server, {"text_1": "a", "text_2": [f"text {number}" for number in range(60)]})
+        until(lambda: counted)
+        assert post(server).status_code == 200
+        assert len(counted) < 60
+        first.close()

@@ -46,6 +46,38 @@ def test_sigterm_drains_and_ends_with_status_0(folders, tmp_path):
     assert "stolen" not in found
 
 
+SLOW = """
+import sys, time
+from flipkd.cli.main import main
+from flipkd.serving.models import Served
+Served.compute = lambda *_, **__: time.sleep(60)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("signals", "drain"), [([signal.SIGTERM], "0.5"), ([signal.SIGTERM] * 2, "60")])
+def test_a_batch_without_end_does_not_keep_the_process(folders, tmp_path, signals, drain):
+    words = ["serve", "--model", folders["cards"], "--port", "0", "--drain-seconds", drain, "--device", "cpu"]
+    said = tmp_path / "stderr"
+    with said.open("w") as stderr, ThreadPoolExecutor(1) as pool:
+        process = subprocess.Popen([sys.executable, "-c", SLOW, *words], stderr=stderr)
+        try:
+            while not (url := re.search(r"serving: (http://127.0.0.1:\d+)", said.read_text())):
+                assert process.poll() is None, said.read_text()
+                time.sleep(0.1)
+            pool.submit(ask, url[1], "/score", {"text_1": "lost", "text_2": "stolen"})
+            while "flipkd_queue_seconds_count 1.0" not in ask(url[1], "/metrics"):
+                time.sleep(0.05)
+            for each in signals:
+                process.send_signal(each)
+                time.sleep(0.5)
+            assert process.wait(15) == 0
+        finally:
+            process.kill()
+            process.wait()
+    assert "the batch at hand was not waited for" in said.read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

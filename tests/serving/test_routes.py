@@ -5,9 +5,12 @@ import json
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from flipkd.matching.matcher import Matcher
-from flipkd.serving.schemas import SPELLINGS
+from flipkd.serving.app import _own_names
+from flipkd.serving.config import ServeConfig
+from flipkd.serving.schemas import SPELLINGS, EmbeddingRequest, MatchRequest, RerankRequest, ScoreRequest
 from tiny import texts
 
 QUERY, DOCUMENTS = "reset my pin", texts(6, 3)
@@ -206,3 +209,29 @@ def test_the_documentation_asks_no_other_host(client):
 
 def test_no_search_without_an_index(client):
     assert post(client, "/search", query="a").status_code == 404
+
+
+def test_vllms_other_address_of_scores_answers_too(client):
+    body = {"text_1": "reset my pin", "text_2": "open account"}
+    assert client.post("/v1/score", json=body).json()["data"] == client.post("/score", json=body).json()["data"]
+
+
+@pytest.mark.parametrize(
+    ("request_of", "fields"),
+    [
+        (RerankRequest, {"query": "a", "documents": [1] * 1000}),
+        (ScoreRequest, {"text_1": "a", "text_2": [1] * 1000}),
+        (MatchRequest, {"pairs": [[1, 2]] * 1000}),
+        (EmbeddingRequest, {"input": [None] * 1000}),
+    ],
+)
+def test_the_first_faults_of_a_long_list_end_its_reading(request_of, fields):
+    with pytest.raises(ValidationError) as found:
+        request_of.model_validate(fields)
+    assert found.value.error_count() <= 4
+
+
+def test_without_a_key_the_servers_own_address_is_a_name_of_this_machine():
+    names = _own_names(ServeConfig(model="x", host="127.0.0.2"))
+    assert {b"127.0.0.2", b"localhost"} <= names
+    assert _own_names(ServeConfig(model="x", host="0.0.0.0", allow_anonymous=True)) is None

@@ -79,6 +79,7 @@ def test_a_policy_of_bands_decides_hits_and_pairs_alike(folders, tmp_path, make_
     ("body", "words"),
     [
         ({"query": " "}, "empty text"),
+        ({"query": "\u200b"}, "empty text"),
         ({"query": "a", "top": 0}, "top"),
         ({"query": "a", "top": 101}, "top"),
         ({}, "query"),
@@ -95,17 +96,21 @@ def test_other_questions_are_refused(indexed, make_client, body, words):
 def test_the_tokens_are_those_of_the_query(indexed, make_client):
     with make_client(indexed) as client:
         found = client.post("/search", json={"query": "reset my pin"}).json()
-    assert found["usage"]["prompt_tokens"] == indexed["cards"].count([("reset my pin",)]).tokens[0]
+    of = {"reset my pin": indexed["cards"].lengths(["reset my pin"])[0]}
+    assert found["usage"]["prompt_tokens"] == indexed["cards"].count([("reset my pin",)], of).tokens[0]
 
 
 def test_an_index_that_does_not_answer_is_no_fault_of_the_client(indexed, make_client, monkeypatch):
     def broken(*_, **__):
-        raise FlipkdError("the engine does not answer")
+        raise FlipkdError("/secret/place: the engine does not answer")
 
     with make_client(indexed) as client:
         monkeypatch.setattr(FaqIndex, "search", broken)
         refused = client.post("/search", json={"query": "reset my pin"})
+        counted = client.get("/metrics").text
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "index_unavailable")
+    assert "secret" not in refused.text
+    assert 'flipkd_requests_total{outcome="unavailable",route="/search"} 1.0' in counted
 
 
 def test_a_search_prints_nothing(indexed, make_client, capfd):

@@ -76,13 +76,21 @@ def make_app(served: dict[str, Served], config: ServeConfig, state: GateState | 
     app.add_middleware(
         Gate,
         keys=read_keys(config.api_key_file) if config.api_key_file else None,
-        loopback_names=is_loopback(config.host) and not (config.api_key_file or config.allow_anonymous),
+        names=_own_names(config),
         max_body=int(config.max_body_mb * 2**20),
         body_seconds=config.body_seconds,
         state=state,
     )
     app.add_middleware(Observe, count=metrics.request, routes=routes, access_log=config.access_log)
     return app
+
+
+def _own_names(config: ServeConfig) -> frozenset[bytes] | None:
+    """What a request without a key may call this machine; None where any name will do."""
+    if not is_loopback(config.host) or config.api_key_file or config.allow_anonymous:
+        return None
+    own = f"[{config.host}]" if ":" in config.host else config.host
+    return frozenset({b"localhost", b"127.0.0.1", b"[::1]", own.encode()})
 
 
 def _add_status(app: FastAPI, service: Service, metrics: Metrics, state: GateState) -> None:

@@ -17,6 +17,10 @@ Compute = Callable[[Any, list[Any]], Sequence[Any]]
 """Rows of one key in, an answer each out."""
 
 
+COMPUTING = "flipkd-student"
+"""How the name of the thread that computes begins."""
+
+
 class Busy(Exception):  # noqa: N818 - the caller answers it
     """The queue has no room.
 
@@ -58,7 +62,7 @@ class Batcher:
         self._batch_tokens = batch_tokens
         self._max_wait = max_wait
         self._rate = Rate()
-        self._thread = ThreadPoolExecutor(1, "flipkd-student")
+        self._thread = ThreadPoolExecutor(1, COMPUTING)
         self._some = asyncio.Event()
         self._enough = asyncio.Event()
         self.queue = queue
@@ -78,7 +82,7 @@ class Batcher:
         try:
             self.queue.add(job)
         except QueueFull:
-            raise Busy(max(1, math.ceil(self._rate.seconds(self.queue.tokens)))) from None
+            raise self.busy() from None
         self._some.set()
         if self.queue.tokens >= self._batch_tokens:
             self._enough.set()
@@ -86,6 +90,10 @@ class Batcher:
             return await job.done
         finally:
             self.queue.drop(job)
+
+    def busy(self) -> Busy:
+        """What to say where there is no room."""
+        return Busy(max(1, math.ceil(self._rate.seconds(self.queue.tokens))))
 
     async def run(self) -> None:
         """Serve batch after batch, until cancelled."""

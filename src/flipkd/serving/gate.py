@@ -67,8 +67,8 @@ class Gate:
     Args:
         app: What is inside.
         keys: The keys; `None` asks for none.
-        loopback_names: Whether the Host header must name this machine, so that no page of another site can reach a
-            server without a key through a name of its own (DNS rebinding).
+        names: What the Host header may say, so that no page of another site can reach a server without a key through
+            a name of its own (DNS rebinding); None takes any.
         max_body: Bytes of a body.
         body_seconds: How long it may take to come.
         state: Of the server.
@@ -79,14 +79,14 @@ class Gate:
         app: ASGIApp,
         *,
         keys: Keys | None,
-        loopback_names: bool,
+        names: frozenset[bytes] | None,
         max_body: int,
         body_seconds: float,
         state: "GateState",
     ) -> None:
         self.app = app
         self._keys = keys
-        self._loopback_names = loopback_names
+        self._names = names
         self._max_body = max_body
         self._body_seconds = body_seconds
         self._state = state
@@ -118,11 +118,11 @@ class Gate:
     def _check(self, scope: Scope) -> None:
         """Host, key, and whether the server is being stopped."""
         headers = dict(scope["headers"])
-        if self._loopback_names and _host_name(headers.get(b"host", b"")) not in (b"localhost", b"127.0.0.1", b"[::1]"):
+        if self._names is not None and _host_name(headers.get(b"host", b"")) not in self._names:
             raise Refused(
                 421,
-                "Without a key this server answers to localhost and 127.0.0.1 alone, so that no other site's page can "
-                "reach it. Start it with --api-key-file, or with --allow-anonymous.",
+                "Without a key this server answers to localhost, 127.0.0.1 and its --host alone, so that no page of "
+                "another site can reach it. Start it with --api-key-file, or with --allow-anonymous.",
                 code="unknown_host",
             )
         path = scope["path"]

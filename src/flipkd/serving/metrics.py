@@ -13,9 +13,10 @@ OUTCOMES = {
     413: "too_large",
     429: "busy",
     499: "gone",
-    503: "draining",
+    503: "unavailable",
 }
-"""Outcome by status; 499 is a client that hung up. Any other status is `error` from 500 on, and else `refused`."""
+"""Outcome by status; 499 is a client that hung up, 503 a server that is being stopped or an index that does not answer,
+which the log tells apart. Any other status is `error` from 500 on, and else `refused`."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 

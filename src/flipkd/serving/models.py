@@ -50,23 +50,25 @@ class Served:
     matcher: Matcher
     index: FaqIndex | None = None
 
-    def count(self, rows: Sequence[Row]) -> Counted:
-        """Tokens of rows, each distinct text counted once.
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of texts, none cut."""
+        return [len(ids) for ids in self.matcher.student.tokenizer(list(texts), add_special_tokens=False).input_ids]
+
+    def count(self, rows: Sequence[Row], of: Mapping[str, int]) -> Counted:
+        """Tokens of rows.
 
         Args:
             rows: Pairs, or single texts.
+            of: The tokens of each distinct text, see `lengths`.
         """
-        student = self.matcher.student
-        distinct = list(dict.fromkeys(text for row in rows for text in row))
-        lengths = [len(ids) for ids in student.tokenizer(distinct, add_special_tokens=False).input_ids]
-        cap, template = student.template.max_text_tokens, student.template
-        of = dict(zip(distinct, lengths, strict=True))
+        template = self.matcher.student.template
+        cap = template.max_text_tokens
         around = len(template.prefix)
         if rows and len(rows[0]) == 2:
             around += len(template.middle) + len(template.suffix)
         return Counted(
             tokens=[around + sum(min(of[text], cap) for text in row) for row in rows],
-            cut=sum(length > cap for length in lengths),
+            cut=sum(length > cap for length in of.values()),
             empty=next((number for number, row in enumerate(rows) if not all(of[text] for text in row)), None),
         )
 

@@ -39,8 +39,9 @@ def make_router(service: Service) -> APIRouter:
     router = APIRouter(responses=STATUSES)
 
     @router.post("/score", summary="The probability that two texts match")
+    @router.post("/v1/score", include_in_schema=False)
     async def score(request: ScoreRequest, http: HttpRequest) -> ScoreAnswer:
-        """The calibrated probability of each pair, in vLLM's shape."""
+        """The calibrated probability of each pair, in vLLM's shape; also at /v1/score."""
         names, first, second = request.sides
         asked = await service.ask(http, request.model, "match", broadcast(first, second, names), names[1])
         data = [Score(index=i, score=found.probability) for i, found in enumerate(asked.answers)]

@@ -1,9 +1,11 @@
 """The process: load, listen, and when told to stop finish what is at hand."""
 
 import logging
+import os
 import signal
 import socket
 import sys
+import threading
 import time
 from types import FrameType
 from typing import Any
@@ -14,6 +16,7 @@ from fastapi import FastAPI
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
 from flipkd.serving.app import make_app
+from flipkd.serving.batcher import COMPUTING
 from flipkd.serving.config import ServeConfig
 from flipkd.serving.gate import GateState
 from flipkd.serving.models import load_served
@@ -79,11 +82,22 @@ def serve(config: ServeConfig) -> None:
         try:
             server.run([sock])
         finally:
+            _leave_what_is_computed(server)
             for one in served.values():
                 if one.index is not None:
                     one.index.close()
     if server.interrupted:
         raise KeyboardInterrupt
+
+
+def _leave_what_is_computed(server: Server) -> None:
+    """End the process now where a batch is still computed: Python would wait for its thread, however long it takes."""
+    if not any(thread.name.startswith(COMPUTING) for thread in threading.enumerate()):
+        return
+    logging.getLogger("flipkd.serving").warning("the batch at hand was not waited for")
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(130 if server.interrupted else 0)
 
 
 def bound(host: str, port: int) -> socket.socket:

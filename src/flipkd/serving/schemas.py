@@ -4,9 +4,11 @@ Fields that are not known here are ignored, since clients send many, save those 
 refused, so that no request is silently misread.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, model_validator
+
+from flipkd.serving.errors import FirstFault
 
 UNREAD: dict[str, tuple[tuple[Any, ...], str]] = {
     "truncate_prompt_tokens": ((None, -1), "each text is cut where it was cut in training"),
@@ -47,7 +49,7 @@ class Request(BaseModel):
         return data
 
 
-Texts = StrictStr | list[StrictStr]
+Texts = StrictStr | Annotated[list[StrictStr], FirstFault()]
 SPELLINGS = (("queries", "documents"), ("queries", "items"), ("data_1", "data_2"), ("text_1", "text_2"))
 """The four ways to name the two sides of pairs."""
 
@@ -102,7 +104,7 @@ class RerankRequest(Request):
     """
 
     query: StrictStr
-    documents: list[StrictStr | Document] = Field(min_length=1)
+    documents: Annotated[list[StrictStr | Document], FirstFault()] = Field(min_length=1)
     top_n: int | None = Field(default=None, ge=0)
     return_documents: bool | None = None
 
@@ -136,11 +138,11 @@ class EmbeddingRequest(Request):
 class MatchRequest(Request):
     """Pairs of texts."""
 
-    pairs: list[tuple[StrictStr, StrictStr]] = Field(min_length=1)
+    pairs: Annotated[list[tuple[StrictStr, StrictStr]], FirstFault()] = Field(min_length=1)
 
 
 class SearchRequest(Request):
-    """A question to the index."""
+    """A question to the index; `top` entries at most come back, and no more than it verifies."""
 
     query: StrictStr
     top: int = Field(default=5, ge=1, le=100)

@@ -1,7 +1,8 @@
 """What the routes share: a request's rows checked, counted, queued and answered."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+import logging
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,6 +18,10 @@ from flipkd.serving.schemas import ArtefactName, Usage
 from flipkd.serving.texts import Row, check_limits
 
 T = TypeVar("T")
+
+TURN = 50_000
+"""Characters that are counted at once: some 50 ms."""
+logger = logging.getLogger("flipkd.serving")
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class Service:
         self._config = config
         # Counting takes a thread of its own, so that a long list does not keep the other connections.
         self._counting = ThreadPoolExecutor(1, "flipkd-tokens")
+        self._held_rows = self._held_tokens = 0
 
     def find(self, name: str | None) -> Served:
         """The artefact of a name.
@@ -97,7 +103,20 @@ class Service:
         """
         served = self.find(model)
         check_limits(rows, max_rows=self._config.max_rows, max_characters=self._config.max_characters, param=param)
-        counted: Counted = await asyncio.get_running_loop().run_in_executor(self._counting, served.count, rows)
+        try:
+            return await while_connected(http, self._ask(http, served, kind, rows, param, top))
+        except Busy as busy:
+            raise Refused(
+                429,
+                f"The queue is full; come again in {busy.seconds} s.",
+                code="queue_full",
+                headers={"Retry-After": str(busy.seconds)},
+            ) from None
+
+    async def _ask(
+        self, http: HttpRequest, served: Served, kind: Kind, rows: Sequence[Row], param: str, top: int
+    ) -> Answered:
+        counted = await self._count(served, rows)
         if counted.empty is not None:
             message = f"Row {counted.empty} has a text without a token: leave it out."
             raise Refused(400, message, param=param, code="empty_text")
@@ -109,23 +128,61 @@ class Service:
             # A search reads many entries and no other row can join it: it counts as a batch.
             work, weights = [(*row, top) for row in rows], [self._config.batch_tokens]
         try:
-            answers = await while_connected(http, self.batcher.answer((served.name, kind), work, weights))
-        except Busy as busy:
-            raise Refused(
-                429,
-                f"The queue is full; come again in {busy.seconds} s.",
-                code="queue_full",
-                headers={"Retry-After": str(busy.seconds)},
-            ) from None
+            answers = await self.batcher.answer((served.name, kind), work, weights)
         except FlipkdError as error:
             if kind == "search":
-                raise Refused(503, str(error), code="index_unavailable") from None
+                # What it says names the index's place, which is not the client's to know.
+                logger.error("id=%s the index does not answer: %s", http.state.request_id, error)
+                raise Refused(503, "The index does not answer; come again.", code="index_unavailable") from None
             raise Refused(400, str(error), param=param) from None
         return Answered(served, answers, sum(counted.tokens), counted.cut, http.state.request_id)
+
+    async def _count(self, served: Served, rows: Sequence[Row]) -> Counted:
+        """The tokens of rows, which have a place in the queue meanwhile. Requests take turns, so that none waits long.
+
+        Raises:
+            Busy: If the queue is full.
+        """
+        queue, cap = self.batcher.queue, served.matcher.student.template.max_text_tokens
+        # No text has more tokens than bytes.
+        most = sum(min(len(text.encode()), cap) for row in rows for text in row)
+        if (queue.rows or self._held_rows) and (
+            queue.rows + self._held_rows + len(rows) > queue.max_rows
+            or queue.tokens + self._held_tokens + most > queue.max_tokens
+        ):
+            raise self.batcher.busy()
+        self._held_rows, self._held_tokens = self._held_rows + len(rows), self._held_tokens + most
+        try:
+            of: dict[str, int] = {}
+            for some in in_turns(dict.fromkeys(text for row in rows for text in row), TURN):
+                lengths = await asyncio.get_running_loop().run_in_executor(self._counting, served.lengths, some)
+                of |= zip(some, lengths, strict=True)
+            return served.count(rows, of)
+        finally:
+            self._held_rows, self._held_tokens = self._held_rows - len(rows), self._held_tokens - most
 
     def close(self) -> None:
         """Let go of the thread."""
         self._counting.shutdown(wait=False, cancel_futures=True)
+
+
+def in_turns(texts: Iterable[str], most: int) -> Iterator[list[str]]:
+    """The texts in lists of few characters, in their order.
+
+    Args:
+        texts: Any.
+        most: Characters of a list; a text that is longer makes one of its own.
+    """
+    some: list[str] = []
+    size = 0
+    for text in texts:
+        if some and size + len(text) > most:
+            yield some
+            some, size = [], 0
+        some.append(text)
+        size += len(text)
+    if some:
+        yield some
 
 
 async def while_connected(http: HttpRequest, work: Coroutine[Any, Any, T]) -> T:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from flipkd.data.identity import is_empty
 from flipkd.serving.errors import Refused
 
 Texts = str | list[str]
@@ -60,7 +61,7 @@ def check_limits(rows: Sequence[Row], *, max_rows: int, max_characters: int, par
             )
         if not all(text.isascii() or _is_unicode(text) for text in row):
             raise Refused(400, f"Row {number} has half a surrogate pair.", param=param, code="invalid_text")
-        if not all(text.strip() for text in row):
+        if any(map(is_empty, row)):
             raise Refused(400, f"Row {number} has an empty text: leave it out.", param=param, code="empty_text")
 
 
