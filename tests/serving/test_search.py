@@ -1,6 +1,8 @@
 """/search, over a real index on disk."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import pytest
 
@@ -105,7 +107,7 @@ def test_an_index_that_does_not_answer_is_no_fault_of_the_client(indexed, make_c
         raise FlipkdError("/secret/place: the engine does not answer")
 
     with make_client(indexed) as client:
-        monkeypatch.setattr(FaqIndex, "search", broken)
+        monkeypatch.setattr(FaqIndex, "find", broken)
         refused = client.post("/search", json={"query": "reset my pin"})
         counted = client.get("/metrics").text
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "index_unavailable")
@@ -118,3 +120,36 @@ def test_a_search_prints_nothing(indexed, make_client, capfd):
         capfd.readouterr()
         assert client.post("/search", json={"query": "reset my pin"}).status_code == 200
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_candidates_of_a_search_are_verified_in_batches(indexed, make_client, monkeypatch):
+    batches, answer = [], Matcher.match_arrays
+
+    def seen(self, text_a, text_b, **options):
+        batches.append(len(text_a))
+        return answer(self, text_a, text_b, **options)
+
+    expected = indexed["cards"].index.search("how do i reset my pin")
+    monkeypatch.setattr(Matcher, "match_arrays", seen)
+    with make_client(indexed, batch_tokens=1) as client:
+        found = client.post("/search", json={"query": "how do i reset my pin"}).json()
+    assert batches == [1, 1, 1]
+    assert [row["id"] for row in found["results"]] == [hit.entry.id for hit in expected.hits]
+
+
+def test_an_index_that_hangs_keeps_no_other_request(indexed, make_client, monkeypatch):
+    sign, asked, find = Event(), Event(), FaqIndex.find
+
+    def hanging(self, *words, **options):
+        asked.set()
+        sign.wait(30)
+        return find(self, *words, **options)
+
+    monkeypatch.setattr(FaqIndex, "find", hanging)
+    with make_client(indexed) as client, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.post, "/search", json={"query": "reset my pin"})
+        assert asked.wait(30)
+        assert client.post("/score", json={"text_1": "a", "text_2": "b"}).status_code == 200
+        assert not waiting.done()
+        sign.set()
+        assert waiting.result().status_code == 200

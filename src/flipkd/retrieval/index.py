@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -15,9 +16,9 @@ from flipkd.matching.matcher import Matcher
 from flipkd.retrieval.build import build_store, choose_analyzer
 from flipkd.retrieval.engine import Place
 from flipkd.retrieval.entries import Entry, check_entries, content_hash
-from flipkd.retrieval.results import Change, Found, Hit
+from flipkd.retrieval.results import Candidates, Change, Found, verified
 from flipkd.retrieval.schema import Analyzer, FirstStage, Settings
-from flipkd.retrieval.store import Row, Store
+from flipkd.retrieval.store import Row, Store, similarities
 
 CHUNK = 256
 """Entries that are encoded and written together: each such write is finished or not there, whatever happens."""
@@ -229,35 +230,52 @@ class FaqIndex:
         for number, query in enumerate(queries, start=1):
             if is_empty(query):
                 raise FlipkdError(f"Query {number} is empty: an empty text matches nothing in earnest.")
+        _require_some(top=top)
+        starts = _shown(len(queries), QUERIES, "queries")
+        parts = (self._search(queries[start : start + QUERIES], top, first_stage, candidates) for start in starts)
+        return [found for part in parts for found in part]
+
+    def find(
+        self,
+        queries: Sequence[str],
+        vectors: NDArray[np.float32],
+        *,
+        first_stage: FirstStage | None = None,
+        candidates: int | None = None,
+    ) -> list[Candidates]:
+        """The first stage alone: what is to be verified. No model is asked.
+
+        Args:
+            queries: q queries.
+            vectors: (q, width) float32, what the matcher encodes them to. Always needed: the similarity is part of
+                every hit.
+            first_stage: As for `search`.
+            candidates: As for `search`.
+
+        Raises:
+            FlipkdError: If a number is below 1, or the engine does not answer.
+        """
         settings = self.store.settings
         stage, limit = first_stage or settings.first_stage, settings.candidates if candidates is None else candidates
-        _require_some(top=top, candidates=limit)
-        found: list[Found] = []
-        for start in _shown(len(queries), QUERIES, "queries"):
-            found += self._search(queries[start : start + QUERIES], top, stage, limit)
-        return found
+        _require_some(candidates=limit)
+        made, ranked = [], self.store.candidates(queries, vectors, stage, limit)
+        for query, vector, rows in zip(queries, vectors, ranked, strict=True):
+            pairs = [(row.text, query) if settings.entry_first else (query, row.text) for row in rows]
+            made.append(Candidates(query, tuple(row.entry for row in rows), pairs, similarities(vector, rows)))
+        return made
 
-    def _search(self, queries: Sequence[str], top: int, stage: FirstStage, limit: int) -> list[Found]:
-        # Always needed: the similarity is part of every hit.
+    def _search(self, queries: Sequence[str], top: int, stage: FirstStage | None, limit: int | None) -> Iterator[Found]:
         vectors = self.matcher.encode(queries, batch_tokens=self.batch_tokens)
-        ranked = self.store.candidates(queries, vectors, stage, limit)
-        rows = [row for found in ranked for row in found]
-        asked = [query for query, found in zip(queries, ranked, strict=True) for _ in found]
-        of = np.repeat(np.arange(len(queries)), [len(found) for found in ranked])
-        similarity = _similarities(vectors[of], rows)
-        texts = [row.text for row in rows]
+        found = self.find(queries, vectors, first_stage=stage, candidates=limit)
+        pairs = [pair for each in found for pair in each.pairs]
         answers = self.matcher.match_arrays(
-            *((texts, asked) if self.store.settings.entry_first else (asked, texts)),
+            [a for a, _ in pairs],
+            [b for _, b in pairs],
             batch_tokens=self.batch_tokens,
-            similarity=similarity,
+            similarity=np.concatenate([each.similarity for each in found]),
         )
-        said, results = answers.results(), []
-        for number, (query, found) in enumerate(zip(queries, ranked, strict=True)):
-            mine = np.flatnonzero(of == number)
-            best = mine[np.lexsort((-similarity[mine], -answers.probability[mine]))][:top].tolist()
-            hits = tuple(Hit(rows[at].entry, **vars(said[at])) for at in best)
-            results.append(Found(query, hits, tuple(row.entry.id for row in found)))
-        return results
+        said = iter(answers.results())
+        return (verified(each, list(islice(said, len(each.pairs))), top) for each in found)
 
 
 def _require_some(**numbers: int) -> None:
@@ -270,13 +288,6 @@ def _shown(count: int, size: int, what: str) -> Iterable[int]:
     """Where each batch begins, behind a progress bar if there are several."""
     starts = range(0, count, size)
     return track(starts, f"{what}, {size} at a time") if len(starts) > 1 else starts
-
-
-def _similarities(queries: NDArray[np.float32], rows: Sequence[Row]) -> NDArray[np.float64]:
-    """(n,) float64 cosines of n queries and rows."""
-    if not rows:
-        return np.zeros(0)
-    return np.asarray(np.einsum("nd,nd->n", queries, np.stack([row.vector for row in rows]), dtype=np.float64))
 
 
 def _fingerprint(matcher: Matcher) -> str:

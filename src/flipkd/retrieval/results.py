@@ -1,7 +1,12 @@
 """What an index answers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from flipkd.matching.results import MatchResult
 from flipkd.retrieval.entries import Entry
 
 
@@ -23,6 +28,20 @@ class Hit:
     """`accept`, `review` or `reject` where the threshold policy has bands, else None."""
 
 
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What the first stage found for a query: entries that wait to be verified."""
+
+    query: str
+    """The query."""
+    entries: tuple[Entry, ...]
+    """The n entries, in the first stage's own order."""
+    pairs: list[tuple[str, str]]
+    """(n) what is matched, the sides as the artefact was trained."""
+    similarity: NDArray[np.float64]
+    """(n,) float64 cosines of the query's vector and the entries'."""
+
+
 @dataclass(frozen=True)
 class Found:
     """The answer to a query."""
@@ -41,6 +60,19 @@ class Found:
         With bands, an entry for review is no answer; it is the first hit.
         """
         return self.hits[0] if self.hits and self.hits[0].match else None
+
+
+def verified(found: Candidates, said: Sequence[MatchResult], top: int) -> Found:
+    """The hits of a query, the best first.
+
+    Args:
+        found: What the first stage found.
+        said: What the artefact says of each pair.
+        top: How many hits to keep at most.
+    """
+    order = sorted(range(len(said)), key=lambda at: (-said[at].probability, -found.similarity[at]))
+    hits = tuple(Hit(found.entries[at], **vars(said[at])) for at in order[:top])
+    return Found(found.query, hits, tuple(entry.id for entry in found.entries))
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,18 @@ class Store:
         return [[_row({"id": hit["id"], **hit["entity"]}) for hit in hits] for hits in found]
 
 
+def similarities(query: NDArray[np.float32], rows: Sequence[Row]) -> NDArray[np.float64]:
+    """(n,) float64 cosines of a query and n rows.
+
+    Args:
+        query: (width,) float32 of norm 1.
+        rows: The rows.
+    """
+    if not rows:
+        return np.zeros(0)
+    return np.asarray(np.einsum("d,nd->n", query, np.stack([row.vector for row in rows]), dtype=np.float64))
+
+
 def _among(ids: Sequence[str]) -> str:
     """The rows of these ids, in Milvus' language: its client would leave a quotation mark in an id as it is."""
     return f"id in {json.dumps(list(ids), ensure_ascii=False)}"

@@ -17,10 +17,6 @@ Compute = Callable[[Any, list[Any]], Sequence[Any]]
 """Rows of one key in, an answer each out."""
 
 
-COMPUTING = "flipkd-student"
-"""How the name of the thread that computes begins."""
-
-
 class Busy(Exception):  # noqa: N818 - the caller answers it
     """The queue has no room.
 
@@ -62,7 +58,7 @@ class Batcher:
         self._batch_tokens = batch_tokens
         self._max_wait = max_wait
         self._rate = Rate()
-        self._thread = ThreadPoolExecutor(1, COMPUTING)
+        self._thread = ThreadPoolExecutor(1, "flipkd-student")
         self._some = asyncio.Event()
         self._enough = asyncio.Event()
         self.queue = queue

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
 from flipkd.matching.artefact import ArtefactSpec, artefact_hash
@@ -14,7 +16,7 @@ from flipkd.retrieval.index import FaqIndex
 from flipkd.serving.config import ServeConfig
 from flipkd.serving.texts import Row
 
-Kind = Literal["match", "encode", "search"]
+Kind = Literal["match", "encode", "verify"]
 Key = tuple[str, Kind]
 """What computes a row: an artefact's name, and which of its abilities."""
 
@@ -73,11 +75,11 @@ class Served:
         )
 
     def compute(self, kind: Kind, rows: Sequence[Any], *, batch_tokens: int, cascade: bool) -> Sequence[Any]:
-        """An answer for each row: a `MatchResult`, a (d,) float32 vector, or what the index finds.
+        """An answer for each row: a `MatchResult`, or a (d,) float32 vector.
 
         Args:
             kind: What is asked.
-            rows: Pairs to match, texts to encode, or queries, each with how many entries are wanted.
+            rows: Pairs to match, texts to encode, or pairs to verify, each with its similarity.
             batch_tokens: Tokens that are computed together.
             cascade: As for `Matcher.match_many`.
         """
@@ -85,8 +87,10 @@ class Served:
             return self.matcher.match_many(rows, batch_tokens=batch_tokens, cascade=cascade)
         if kind == "encode":
             return list(self.matcher.encode([text for (text,) in rows], batch_tokens=batch_tokens))
-        assert self.index is not None, "a search is refused where there is no index"
-        return [self.index.search(query, top=top) for query, top in rows]
+        text_a, text_b, similarity = zip(*rows, strict=True)
+        return self.matcher.match_arrays(
+            text_a, text_b, batch_tokens=batch_tokens, cascade=cascade, similarity=np.array(similarity)
+        ).results()
 
 
 def load_served(config: ServeConfig) -> dict[str, Served]:

@@ -16,7 +16,6 @@ from fastapi import FastAPI
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
 from flipkd.serving.app import make_app
-from flipkd.serving.batcher import COMPUTING
 from flipkd.serving.config import ServeConfig
 from flipkd.serving.gate import GateState
 from flipkd.serving.models import load_served
@@ -91,8 +90,11 @@ def serve(config: ServeConfig) -> None:
 
 
 def _leave_what_is_computed(server: Server) -> None:
-    """End the process now where a batch is still computed: Python would wait for its thread, however long it takes."""
-    if not any(thread.name.startswith(COMPUTING) for thread in threading.enumerate()):
+    """End the process now where a thread is still at work: Python would wait for it, however long it takes."""
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("flipkd-")]
+    for thread in ours:
+        thread.join(0.5)  # one that has nothing to do ends at once
+    if not any(thread.is_alive() for thread in ours):
         return
     logging.getLogger("flipkd.serving").warning("the batch at hand was not waited for")
     logging.shutdown()

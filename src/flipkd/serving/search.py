@@ -22,7 +22,7 @@ def make_search_router(service: Service) -> APIRouter:
     @router.post("/search", summary="The entries of the FAQ that answer a question")
     async def search(request: SearchRequest, http: HttpRequest) -> SearchAnswer:
         """The best entries, and the answer: null where no entry is a match."""
-        asked = await service.ask(http, request.model, "search", [(request.query,)], "query", top=request.top)
+        asked = await service.search(http, request.model, request.query, request.top)
         (found,) = asked.answers
         results = [_result(hit) for hit in found.hits]
         return SearchAnswer(**asked.head(), answer=None if found.answer is None else results[0], results=results)

@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import numpy as np
 from starlette.requests import Request as HttpRequest
 
 from flipkd.errors import FlipkdError
+from flipkd.retrieval.results import verified
 from flipkd.serving.batcher import Batcher, Busy
 from flipkd.serving.config import ServeConfig
 from flipkd.serving.errors import Refused
@@ -67,6 +69,7 @@ class Service:
         self._config = config
         # Counting takes a thread of its own, so that a long list does not keep the other connections.
         self._counting = ThreadPoolExecutor(1, "flipkd-tokens")
+        self._looking = ThreadPoolExecutor(1, "flipkd-index")
         self._held_rows = self._held_tokens = 0
 
     def find(self, name: str | None) -> Served:
@@ -85,9 +88,7 @@ class Service:
             )
         return found
 
-    async def ask(
-        self, http: HttpRequest, model: str | None, kind: Kind, rows: Sequence[Row], param: str, *, top: int = 0
-    ) -> Answered:
+    async def ask(self, http: HttpRequest, model: str | None, kind: Kind, rows: Sequence[Row], param: str) -> Answered:
         """Answer rows, or refuse them.
 
         Args:
@@ -96,15 +97,36 @@ class Service:
             kind: What is asked.
             rows: Pairs or single texts.
             param: The field that holds them.
-            top: Of a search, how many entries are wanted.
 
         Raises:
             Refused: If the name is unknown, a limit is passed, a text is empty, or the queue is full.
         """
         served = self.find(model)
+        self._check(rows, param)
+        return await self._answered(http, self._ask(http, served, kind, rows, param))
+
+    async def search(self, http: HttpRequest, model: str | None, query: str, top: int) -> Answered:
+        """Ask the index: the query is encoded and its candidates are verified in batches, as other rows are.
+
+        Args:
+            http: As for `ask`.
+            model: Likewise.
+            query: The query.
+            top: How many entries are wanted.
+
+        Raises:
+            Refused: As for `ask`, and if the index is another artefact's or does not answer.
+        """
+        served = self.find(model)
+        self._check([(query,)], "query")
+        return await self._answered(http, self._search(http, served, query, top))
+
+    def _check(self, rows: Sequence[Row], param: str) -> None:
         check_limits(rows, max_rows=self._config.max_rows, max_characters=self._config.max_characters, param=param)
+
+    async def _answered(self, http: HttpRequest, work: Coroutine[Any, Any, Answered]) -> Answered:
         try:
-            return await while_connected(http, self._ask(http, served, kind, rows, param, top))
+            return await while_connected(http, work)
         except Busy as busy:
             raise Refused(
                 429,
@@ -113,29 +135,36 @@ class Service:
                 headers={"Retry-After": str(busy.seconds)},
             ) from None
 
-    async def _ask(
-        self, http: HttpRequest, served: Served, kind: Kind, rows: Sequence[Row], param: str, top: int
-    ) -> Answered:
+    async def _ask(self, http: HttpRequest, served: Served, kind: Kind, rows: Sequence[Row], param: str) -> Answered:
         counted = await self._count(served, rows)
         if counted.empty is not None:
             message = f"Row {counted.empty} has a text without a token: leave it out."
             raise Refused(400, message, param=param, code="empty_text")
-        work: Sequence[Any] = rows
-        weights = counted.tokens
-        if kind == "search":
-            if served.index is None:
-                raise Refused(400, f"The index is of another artefact than {served.name}.", param="model")
-            # A search reads many entries and no other row can join it: it counts as a batch.
-            work, weights = [(*row, top) for row in rows], [self._config.batch_tokens]
         try:
-            answers = await self.batcher.answer((served.name, kind), work, weights)
+            answers = await self.batcher.answer((served.name, kind), rows, counted.tokens)
         except FlipkdError as error:
-            if kind == "search":
-                # What it says names the index's place, which is not the client's to know.
-                logger.error("id=%s the index does not answer: %s", http.state.request_id, error)
-                raise Refused(503, "The index does not answer; come again.", code="index_unavailable") from None
             raise Refused(400, str(error), param=param) from None
         return Answered(served, answers, sum(counted.tokens), counted.cut, http.state.request_id)
+
+    async def _search(self, http: HttpRequest, served: Served, query: str, top: int) -> Answered:
+        if served.index is None:
+            raise Refused(400, f"The index is of another artefact than {served.name}.", param="model")
+        encoded = await self._ask(http, served, "encode", [(query,)], "query")
+        try:
+            # Not in the student's thread: an index that hangs keeps no other request.
+            (found,) = await asyncio.get_running_loop().run_in_executor(
+                self._looking, served.index.find, [query], np.stack(encoded.answers)
+            )
+        except FlipkdError as error:
+            # What it says names the index's place, which is not the client's to know.
+            logger.error("id=%s the index does not answer: %s", http.state.request_id, error)
+            raise Refused(503, "The index does not answer; come again.", code="index_unavailable") from None
+        said: Sequence[Any] = []
+        if found.pairs:
+            weights = (await self._count(served, found.pairs)).tokens
+            rows = [(*pair, value) for pair, value in zip(found.pairs, found.similarity.tolist(), strict=True)]
+            said = await self.batcher.answer((served.name, "verify"), rows, weights)
+        return replace(encoded, answers=[verified(found, said, top)])
 
     async def _count(self, served: Served, rows: Sequence[Row]) -> Counted:
         """The tokens of rows, which have a place in the queue meanwhile. Requests take turns, so that none waits long.
@@ -162,8 +191,9 @@ class Service:
             self._held_rows, self._held_tokens = self._held_rows - len(rows), self._held_tokens - most
 
     def close(self) -> None:
-        """Let go of the thread."""
-        self._counting.shutdown(wait=False, cancel_futures=True)
+        """Let go of the threads."""
+        for pool in (self._counting, self._looking):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def in_turns(texts: Iterable[str], most: int) -> Iterator[list[str]]:
