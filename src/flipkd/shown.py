@@ -11,6 +11,8 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]|~$#])")
 def in_terminal(text: str) -> str:
     """A text as rich prints it to a terminal: in one line, no markup, and what would steer the terminal in escapes.
 
+    Rich prints a backslash at the very end twice.
+
     Args:
         text: Of anyone.
     """

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from flipkd import FlipkdError
+from flipkd.evaluation.answer import Answer
+from flipkd.evaluation.cascade import Band
 from flipkd.matching.artefact import artefact_hash
 from flipkd.matching.matcher import Matcher
 from flipkd.serving.config import ServeConfig
@@ -117,3 +119,14 @@ def test_tokens_are_those_of_the_prompt_and_cut_as_in_training(served):
 def test_a_name_that_cannot_stand_in_a_path_is_refused(name):
     with pytest.raises(FlipkdError, match="cannot be the name"):
         ServeConfig(models={name: "x"}).folders()
+
+
+def test_a_search_is_verified_by_the_cascade_where_that_is_on(served, monkeypatch):
+    one = served["cards"]
+    encoder = Answer(("encoder",), (2.0,), -1.0, 0.5, "by hand")
+    monkeypatch.setattr(one.matcher, "band", Band(0.0, 0.0, encoder, 1.0, 0.0, 0.0, 1, "nobody asks the decoder"))
+    rows = [(*PAIRS[0], 0.25), (*PAIRS[0], -0.5)]
+    with_it, without = (one.compute("verify", rows, batch_tokens=64, cascade=on) for on in (True, False))
+    assert [found.similarity for found in (*with_it, *without)] == [0.25, -0.5] * 2
+    assert all(np.isnan(found.logit) for found in with_it)
+    assert not any(np.isnan(found.logit) for found in without)

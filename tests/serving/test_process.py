@@ -75,7 +75,7 @@ def test_a_batch_without_end_does_not_keep_the_process(folders, tmp_path, signal
         finally:
             process.kill()
             process.wait()
-    assert "the batch at hand was not waited for" in said.read_text()
+    assert "what was still at work was not waited for" in said.read_text()
 
 
 @pytest.mark.parametrize(

@@ -34,10 +34,11 @@ def mistakes(records: Records) -> Table:
     if not path.is_file():
         return none
     try:
-        if not {*columns, "match"} <= set(pq.read_schema(path).names):
+        there = set(pq.read_schema(path).names)
+        if not {*columns, "match"} <= there:
             return none
         # With bands alone there are decisions beside the matches.
-        decisions = ["decision"] if "decision" in pq.read_schema(path).names else []
+        decisions = sorted({"decision"} & there)
         table = pq.read_table(path, columns=[*columns, "match", *decisions])
         label, said, match = (table[name].to_numpy() for name in ("label", probability, "match"))
         review = np.array(table["decision"].to_pylist()) == REVIEW if decisions else None

@@ -247,8 +247,7 @@ class FaqIndex:
 
         Args:
             queries: q queries.
-            vectors: (q, width) float32, what the matcher encodes them to. Always needed: the similarity is part of
-                every hit.
+            vectors: (q, width) float32 of the matcher; BM25 needs them, too, for the similarity of its hits.
             first_stage: As for `search`.
             candidates: As for `search`.
 

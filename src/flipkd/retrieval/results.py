@@ -37,7 +37,7 @@ class Candidates:
     entries: tuple[Entry, ...]
     """The n entries, in the first stage's own order."""
     pairs: list[tuple[str, str]]
-    """(n) what is matched, the sides as the artefact was trained."""
+    """n pairs of texts, what is matched; the sides as the artefact was trained."""
     similarity: NDArray[np.float64]
     """(n,) float64 cosines of the query's vector and the entries'."""
 
@@ -67,8 +67,11 @@ def verified(found: Candidates, said: Sequence[MatchResult], top: int) -> Found:
 
     Args:
         found: What the first stage found.
-        said: What the artefact says of each pair.
+        said: What the artefact says of each of its n pairs, in their order.
         top: How many hits to keep at most.
+
+    Returns:
+        At most `top` hits, by falling probability, of one probability by falling similarity.
     """
     order = sorted(range(len(said)), key=lambda at: (-said[at].probability, -found.similarity[at]))
     hits = tuple(Hit(found.entries[at], **vars(said[at])) for at in order[:top])

@@ -113,7 +113,8 @@ class Store:
             try:
                 return call(self.place.collection, *args, **options)
             except MilvusException as error:
-                if not self.place.remote or "load" not in error.message:
+                # In Milvus Lite's words, and in a cluster's.
+                if not self.place.remote or not ("released" in error.message or "not loaded" in error.message):
                     raise
                 self._client.load_collection(self.place.collection, timeout=TIMEOUT)
                 return call(self.place.collection, *args, **options)

@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
 
 
 def serve(config: ServeConfig) -> None:
-    """Serve until told to stop.
+    """Serve until told to stop. Where a batch or the index is at work beyond the drain, the whole process ends here.
 
     Raises:
         FlipkdError: If an artefact, a key or the index cannot be used, or the address is taken.
@@ -81,7 +81,7 @@ def serve(config: ServeConfig) -> None:
         try:
             server.run([sock])
         finally:
-            _leave_what_is_computed(server)
+            _end_if_at_work(server)
             for one in served.values():
                 if one.index is not None:
                     one.index.close()
@@ -89,14 +89,14 @@ def serve(config: ServeConfig) -> None:
         raise KeyboardInterrupt
 
 
-def _leave_what_is_computed(server: Server) -> None:
+def _end_if_at_work(server: Server) -> None:
     """End the process now where a thread is still at work: Python would wait for it, however long it takes."""
     ours = [thread for thread in threading.enumerate() if thread.name.startswith("flipkd-")]
     for thread in ours:
         thread.join(0.5)  # one that has nothing to do ends at once
     if not any(thread.is_alive() for thread in ours):
         return
-    logging.getLogger("flipkd.serving").warning("the batch at hand was not waited for")
+    logging.getLogger("flipkd.serving").warning("what was still at work was not waited for")
     logging.shutdown()
     sys.stderr.flush()
     os._exit(130 if server.interrupted else 0)

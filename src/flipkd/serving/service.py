@@ -173,7 +173,7 @@ class Service:
             Busy: If the queue is full.
         """
         queue, cap = self.batcher.queue, served.matcher.student.template.max_text_tokens
-        # No text has more tokens than bytes.
+        # No text has more tokens than bytes. The prompt's own are left out: the queue counts them, once they are known.
         most = sum(min(len(text.encode()), cap) for row in rows for text in row)
         if (queue.rows or self._held_rows) and (
             queue.rows + self._held_rows + len(rows) > queue.max_rows
