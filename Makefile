@@ -27,8 +27,9 @@ short-demo: install
 		--output runs/short --overwrite
 	$(BIN)/flipkd match --model runs/short --pairs demo/questions.csv --output runs/short-answers.csv
 
+# A process a core, each with one thread: the models of the tests are too small for more.
 test: install
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
 # What takes minutes: 100,000 damaged files, 100,000 requests, 100 kills.
 nightly: install

@@ -1,11 +1,18 @@
 """One whole run on tiny models, shared by the tests that look at it."""
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.run import distill
 from flipkd.teacher.training import TeacherConfig
 from tiny import PROMPT, base_model, label_words, pairs, save_student, save_teacher, write_csv
+
+# The same examples every time, so that a change is judged by what it changes; others are looked for with
+# `pytest --hypothesis-profile=fresh`. Machines differ too much for deadlines.
+hypothesis_settings.register_profile("fresh", deadline=None)
+hypothesis_settings.register_profile("repeatable", deadline=None, derandomize=True)
+hypothesis_settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)

@@ -23,8 +23,8 @@ def test_no_text_steers_a_terminal(text):
 
 @given(st.text(alphabet=st.characters(exclude_categories=["C", "Z"]), max_size=40))
 def test_other_texts_are_printed_as_they_are(text):
-    # Rich doubles a backslash at the very end.
-    assert printed(text).removesuffix("\\") == text.removesuffix("\\")
+    doubled = text + "\\" if text.endswith("\\") else text
+    assert printed(text) in (text, doubled)
 
 
 def test_markup_of_rich_is_no_markup():

@@ -2,7 +2,7 @@ import gzip
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flipkd.data.encoding import BLOCK, choose_encoding, open_bytes, open_text, packed
@@ -42,7 +42,6 @@ def test_a_choice_is_said_aloud(tmp_path, capsys, encoding, said):
 
 
 @given(st.text().map(lambda text: text.removeprefix("\ufeff")))
-@settings(deadline=None)
 def test_utf8_is_never_read_as_another(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "utf8.csv"
     path.write_bytes(text.encode())

@@ -81,7 +81,7 @@ TEXT = st.text(alphabet="abc你", max_size=9).map(text_key)
 
 
 @given(st.lists(TEXT, min_size=1, unique=True), st.lists(TEXT, min_size=1, unique=True), st.sampled_from([0.3, 0.8, 1]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_near_is_the_jaccard_overlap_of_pieces_by_hand(left, right, near):
     by_hand = {}
     for one in left:

@@ -62,7 +62,7 @@ CELL = st.text(alphabet='ab,"\n\r\t 你', max_size=6)
     st.lists(st.sampled_from([0, 1, None, "as it was"]), min_size=8, max_size=8),
     st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
 )
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_reading_the_new_csv_gives_the_old_pairs_with_the_new_labels(tmp_path_factory, rows, news, quoting):
     path = tmp_path_factory.getbasetemp() / "any.csv"
     unique = [(f"{a}{number}", b, label, note) for number, (a, b, label, note) in enumerate(rows)]

@@ -63,7 +63,7 @@ def test_every_string_comes_back_as_it_was(tmp_path, ending, form, fit):
     path = tmp_path / f"x.{ending}"
 
     @given(rows)
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def comes_back(data):
         data = fit(data)
         content = form(data)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flipkd.data.identity import text_key
@@ -43,7 +43,6 @@ def reference_groups(a, b):
 
 
 @given(pairs)
-@settings(deadline=None)
 def test_groups_are_the_linked_pairs(rows):
     table = made(rows)
     group = text_groups(table.text_a, table.text_b)
@@ -57,7 +56,6 @@ def test_no_pairs_no_groups():
 
 
 @given(pairs, st.floats(0.05, 0.95), st.integers(0, 5))
-@settings(deadline=None)
 def test_a_split_shares_no_text(rows, fraction, seed):
     table = made(rows)
     try:
@@ -71,7 +69,6 @@ def test_a_split_shares_no_text(rows, fraction, seed):
 
 
 @given(pairs, st.integers(2, 4))
-@settings(deadline=None)
 def test_folds_share_no_text(rows, count):
     table = made(rows)
     try:

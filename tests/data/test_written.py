@@ -1,6 +1,6 @@
 """What flipkd writes as CSV, its own readers read back to the character."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flipkd.data.delimited import written_csv
@@ -24,13 +24,11 @@ def write(folder, data):
     return folder / "pairs.csv"
 
 
-@settings(deadline=None)
 @given(rows)
 def test_any_text_is_read_back_as_it_was_written(tmp_path_factory, data):
     assert read(write(tmp_path_factory.mktemp("csv"), data))[0] == data
 
 
-@settings(deadline=None)
 @given(rows)
 def test_a_record_with_another_label_is_read_back_as_well(tmp_path_factory, data):
     file = write(tmp_path_factory.mktemp("csv"), data)

@@ -101,7 +101,7 @@ def test_the_coefficients_are_the_standardised_models_folded_back():
     np.testing.assert_allclose(answer.probability(signals), 1 / (1 + np.exp(-expected)), atol=1e-8)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(st.floats(0.01, 100), st.floats(-50, 50))
 def test_the_unit_of_a_signal_changes_no_probability(scale, shift):
     signals, label = pairs(n=90)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
@@ -40,7 +40,6 @@ def test_figures_by_hand():
     assert found.n == 4
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 1)), min_size=4, max_size=40))
 def test_brier_is_reliability_less_resolution_and_uncertainty(rows):
     """Murphy's decomposition, exact where a bin holds one probability."""
@@ -57,7 +56,6 @@ def test_brier_is_reliability_less_resolution_and_uncertainty(rows):
     assert found.ece <= sum(gaps) / len(label) + 1e-9  # bins of several probabilities can only level out
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=60), st.data())
 def test_bins_are_even_keep_equal_values_together_and_know_no_order(values, data):
     where = mass_bins(values)

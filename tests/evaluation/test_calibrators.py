@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
@@ -32,7 +32,6 @@ def unzip(rows):
     return np.array(value), np.array(label)
 
 
-@settings(deadline=None)
 @given(ROWS, st.lists(st.floats(-2e6, 2e6), min_size=2))
 def test_steps_rise_and_stay_finite_everywhere(rows, asked):
     steps = fit_steps(*unzip(rows))
@@ -41,7 +40,6 @@ def test_steps_rise_and_stay_finite_everywhere(rows, asked):
     assert (np.diff(steps(asked)) >= 0).all()
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_no_step_says_0_or_1_more_surely_than_its_pairs_warrant(rows):
     value, label = unzip(rows)
@@ -79,7 +77,6 @@ def test_a_constant_is_one_step_at_the_base_rate():
     assert expit(steps([4.0])) == pytest.approx([7 / 20])
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_come_back_from_json_to_the_bit(rows):
     steps = fit_steps(*unzip(rows))
@@ -134,7 +131,6 @@ def test_the_error_of_a_mean_is_that_of_its_groups():
     assert mean_and_error(np.repeat(gain, 4), np.repeat(np.arange(50), 4)) == pytest.approx((mean, error))
 
 
-@settings(deadline=None)
 @given(SHARE, SHARE, SHARE)
 def test_a_prior_shift_is_undone_by_the_way_back(rate, prior, probability):
     there = at_prior([probability], rate, prior)
@@ -155,7 +151,6 @@ def test_at_another_rate_probabilities_are_those_of_resampled_pairs():
         assert label[kept][inside].mean() == pytest.approx(moved[inside].mean(), abs=0.04)
 
 
-@settings(deadline=None)
 @given(SHARE)
 def test_the_same_rate_moves_nothing(rate):
     assert prior_shift(rate, rate) == 0

@@ -41,7 +41,6 @@ def skips(similarity, low, high):
 SIMILARITIES = st.lists(st.tuples(st.integers(-6, 6), st.booleans()), min_size=1, max_size=12)
 
 
-@settings(deadline=None)
 @given(SIMILARITIES, st.integers(-14, 14), st.integers(0, 4))
 def test_no_other_band_skips_more_within_the_allowed_changes(rows, turn, allowed):
     similarity = np.array([value for value, _ in rows]) / 6
@@ -71,7 +70,6 @@ def test_equal_similarities_go_together_and_a_little_noise_moves_none(rows, turn
             assert end == pytest.approx((below.max() + above.min()) / 2, abs=1e-15)
 
 
-@settings(deadline=None)
 @given(SIMILARITIES, st.floats(-1, 1), st.integers(0, 5))
 def test_more_allowed_changes_never_skip_fewer(rows, turn, allowed):
     similarity = np.array([value for value, _ in rows]) / 6
@@ -95,7 +93,7 @@ def test_a_side_that_changes_at_its_far_end_is_never_skipped():
     assert (low, high) == (-BEYOND, BEYOND)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.sampled_from([60, 150, 400]), st.sampled_from(BUDGETS), st.sampled_from([1.0, 3.0]))
 def test_the_fitted_band_keeps_its_promise(seed, n, allowed, encoder):
     answer, signals, label = fitted(n, seed, encoder=encoder)

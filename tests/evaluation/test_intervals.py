@@ -35,7 +35,7 @@ def tied_pairs(draw):
 
 
 @given(tied_pairs(), st.integers(0, 5))
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_a_replicate_equals_sklearn_on_the_repeated_rows(pairs, seed):
     label, value = pairs
     counts = draw_rows(label, each(label), replicates=5, seed=seed)
@@ -52,7 +52,6 @@ def test_a_replicate_equals_sklearn_on_the_repeated_rows(pairs, seed):
 
 
 @given(st.integers(1, 11), st.integers(0, 99))
-@settings(deadline=None)
 def test_every_replicate_holds_both_classes_and_n_rows(matches, seed):
     label = np.array([1] * matches + [0] * (12 - matches))
     counts = draw_rows(label, each(label), replicates=200, seed=seed)

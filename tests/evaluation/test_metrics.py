@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flipkd.errors import FlipkdError
@@ -34,7 +34,6 @@ def test_nothing_called_a_match_gives_zeros():
     assert (metrics.precision, metrics.recall, metrics.f1, metrics.accuracy) == (0, 0, 0, 0.5)
 
 
-@settings(deadline=None)
 @given(TIED, st.data())
 def test_the_order_of_rows_changes_nothing_even_with_ties(rows, data):
     shuffled = data.draw(st.permutations(rows))

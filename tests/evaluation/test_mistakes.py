@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flipkd.errors import FlipkdError
@@ -17,7 +17,6 @@ def test_mistakes_are_what_was_decided_wrongly_the_most_confident_first():
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=1, max_size=30), st.floats(0, 1))
-@settings(deadline=None)
 def test_no_right_decision_is_listed_and_no_wrong_one_left_out(pairs, threshold):
     label, probability = map(np.array, zip(*pairs, strict=True))
     found = worst_mistakes(label, probability, probability >= threshold)

@@ -30,7 +30,6 @@ def compared(a, b, *, group=EACH, parts=None, draws=300, label=LABEL):
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
-@settings(deadline=None)
 def test_mcnemar_is_the_chance_of_a_split_as_uneven_by_hand(decided):
     from math import comb
 
@@ -50,7 +49,7 @@ def test_holm_by_hand():
 
 
 @given(st.integers(0, 1000), st.sampled_from([0.3, 1.0, 2.0]))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_a_system_is_never_better_than_itself(seed, quality):
     value = noisy(LABEL, quality, seed)
     report = compared(system("x", value), system("y", value), draws=100)

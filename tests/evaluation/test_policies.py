@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flipkd.errors import FlipkdError
@@ -35,7 +35,6 @@ def moved(value, label, prior):
     return value if prior is None else at_prior(value, label.mean(), prior)
 
 
-@settings(deadline=None)
 @given(ROWS, STATED, PRIOR)
 def test_precision_is_kept_at_the_highest_recall_or_refused(rows, stated, prior):
     value, label = unzip(rows)
@@ -54,7 +53,6 @@ def test_precision_is_kept_at_the_highest_recall_or_refused(rows, stated, prior)
     assert achieved.recall == max(each.recall for each in kept)
 
 
-@settings(deadline=None)
 @given(ROWS, STATED, PRIOR)
 def test_recall_is_kept_by_the_highest_threshold(rows, stated, prior):
     value, label = unzip(rows)
@@ -65,14 +63,12 @@ def test_recall_is_kept_by_the_highest_threshold(rows, stated, prior):
     assert found.validation.accepted.pairs == fewest
 
 
-@settings(deadline=None)
 @given(ROWS, st.sampled_from(["f1", "accuracy"]))
 def test_without_a_prior_the_best_is_the_best_threshold(rows, target):
     value, label = unzip(rows)
     assert decide(Policy(target), value, label).threshold == best_threshold(value, label, target)
 
 
-@settings(deadline=None)
 @given(ROWS, st.sampled_from([0.1, 0.5, 0.9]))
 def test_the_best_accuracy_at_a_prior_is_that_of_pairs_repeated_to_it(rows, prior):
     value, label = unzip(rows)
@@ -85,7 +81,6 @@ def test_the_best_accuracy_at_a_prior_is_that_of_pairs_repeated_to_it(rows, prio
     assert reached == best
 
 
-@settings(deadline=None)
 @given(ROWS, STATED, STATED, PRIOR)
 def test_bands_keep_both_precisions_and_leave_the_fewest_in_between(rows, accept, reject, prior):
     value, label = unzip(rows)
@@ -113,7 +108,6 @@ def test_bands_keep_both_precisions_and_leave_the_fewest_in_between(rows, accept
     assert sum(parts) == pytest.approx(1)
 
 
-@settings(deadline=None)
 @given(ROWS, STATED, st.sampled_from([0.05, 0.7]))
 def test_recall_decides_alike_at_every_prior(rows, stated, prior):
     value, label = unzip(rows)
@@ -164,7 +158,6 @@ def test_the_lower_bound_is_exact_and_below():
     assert found.accepted.pairs == 10
 
 
-@settings(deadline=None)
 @given(ROWS, PRIOR)
 def test_the_lower_bound_is_never_above(rows, prior):
     found = shares(*unzip(rows), 0.45, 0.25, prior=prior)

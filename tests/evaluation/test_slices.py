@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flipkd.data.table import PairTable
@@ -18,7 +18,6 @@ def table(text_a, text_b, **extra):
 @given(
     st.lists(st.sampled_from([0.0, 0.25, 1.0, 1.0000001, 1e6, 1000001.0]) | st.floats(-5, 5), min_size=1, max_size=60)
 )
-@settings(deadline=None)
 def test_every_pair_is_in_one_third_and_equal_values_stay_together(values):
     masks = list(thirds(np.array(values)).values())
     assert len(masks) <= 3

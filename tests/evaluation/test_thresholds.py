@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flipkd.errors import FlipkdError
@@ -27,7 +27,6 @@ def quality(value, label, threshold, target):
     return 2 * (match & (label == 1)).sum() / (match.sum() + label.sum())
 
 
-@settings(deadline=None)
 @given(rows(VALUE), TARGET)
 def test_no_other_threshold_does_better(pairs, target):
     value, label = unzip(pairs)
@@ -36,14 +35,12 @@ def test_no_other_threshold_does_better(pairs, target):
     assert best == pytest.approx(max(quality(value, label, cut, target) for cut in everywhere))
 
 
-@settings(deadline=None)
 @given(rows(st.integers(-5, 5).map(float)), TARGET)
 def test_never_on_a_value(pairs, target):
     value, label = unzip(pairs)
     assert best_threshold(value, label, target) not in value
 
 
-@settings(deadline=None)
 @given(
     rows(st.integers(-20, 20).map(float)),
     TARGET,
@@ -57,7 +54,6 @@ def test_growing_transforms_decide_alike(pairs, target, transform):
     assert (straight == (moved >= best_threshold(moved, label, target))).all()
 
 
-@settings(deadline=None)
 @given(rows(st.integers(-3, 3).map(float)), TARGET, st.data())
 def test_the_order_of_rows_changes_nothing(pairs, target, data):
     shuffled = data.draw(st.permutations(pairs))

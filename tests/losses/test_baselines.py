@@ -29,7 +29,7 @@ def tensors(entries):
 
 
 @pytest.mark.parametrize("loss", BASELINES)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(entries=ENTRIES)
 def test_finite_and_exactly_zero_where_a_set_is_empty(loss, entries):
     similarity, teacher, positive, negative = tensors(entries)
@@ -45,7 +45,7 @@ def test_finite_and_exactly_zero_where_a_set_is_empty(loss, entries):
 
 
 @pytest.mark.parametrize("loss", BASELINES)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(entries=st.lists(st.tuples(COSINE, COSINE, KIND), min_size=5, max_size=5), order=st.permutations(range(5)))
 def test_the_order_of_the_batch_does_not_matter(loss, entries, order):
     straight = loss(*tensors(entries)).item()

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flipkd.losses.classification import label_cross_entropy
@@ -12,7 +12,6 @@ LOGIT = st.floats(-50, 50, width=32)
 ROWS = st.lists(st.tuples(LOGIT, LOGIT, st.integers(0, 1)), min_size=1, max_size=8)
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_equals_the_cross_entropy_over_the_two_label_rows(rows):
     no, yes, label = (torch.tensor(column) for column in zip(*rows, strict=True))

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flipkd.losses.distillation import distillation, pair_distillation
@@ -48,7 +48,6 @@ def test_value_by_hand_for_three_texts():
     assert terms.squared.item() == pytest.approx(high**2 / 2)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 4), st.data())
 def test_equals_the_loop_over_rows(size, data):
     student, teacher = matrix(data, size), matrix(data, size)
@@ -59,7 +58,6 @@ def test_equals_the_loop_over_rows(size, data):
     assert terms.squared.item() == pytest.approx(squared, abs=1e-5)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 4), st.data())
 def test_gradients_are_finite_and_zero_outside_what_is_kept(size, data):
     student = matrix(data, size).requires_grad_()
@@ -71,7 +69,6 @@ def test_gradients_are_finite_and_zero_outside_what_is_kept(size, data):
     assert not student.grad[~keep | torch.eye(size, dtype=torch.bool)].any()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 4), st.data())
 def test_the_order_of_the_texts_does_not_matter(size, data):
     student, teacher = matrix(data, size), matrix(data, size)
@@ -82,7 +79,6 @@ def test_the_order_of_the_texts_does_not_matter(size, data):
     assert straight.squared.item() == pytest.approx(moved.squared.item(), abs=1e-5)
 
 
-@settings(deadline=None)
 @given(st.integers(3, 5), st.data())
 def test_rests_where_the_student_agrees(size, data):
     student = matrix(data, size).requires_grad_()

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flipkd.losses.margins import widened_negative, widened_positive
@@ -16,7 +16,6 @@ def both(similarity, margin):
     return widened_positive(s, m).item(), widened_negative(s, m).item()
 
 
-@settings(deadline=None)
 @given(st.floats(-0.9921875, 0.9921875, width=32), MARGIN)
 def test_is_the_cosine_of_the_moved_angle_and_its_continuation(similarity, margin):
     theta = math.acos(similarity)
@@ -30,7 +29,6 @@ def test_is_the_cosine_of_the_moved_angle_and_its_continuation(similarity, margi
         assert negative == pytest.approx(expected, abs=1e-5)
 
 
-@settings(deadline=None)
 @given(COSINE)
 def test_no_margin_is_exactly_the_similarity_with_gradient_one(similarity):
     for widened in (widened_positive, widened_negative):
@@ -41,7 +39,6 @@ def test_no_margin_is_exactly_the_similarity_with_gradient_one(similarity):
         assert s.grad.item() == 1
 
 
-@settings(deadline=None)
 @given(COSINE, MARGIN)
 def test_gradient_is_finite_and_never_against_the_similarity(similarity, margin):
     for widened in (widened_positive, widened_negative):
@@ -50,7 +47,6 @@ def test_gradient_is_finite_and_never_against_the_similarity(similarity, margin)
         assert -1e-5 <= s.grad.item() < math.inf
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=2, unique=True), MARGIN)
 def test_keeps_the_order_of_similarities(pair, margin):
     low, high = sorted(pair)
@@ -68,7 +64,6 @@ def test_the_worst_errors_keep_a_full_gradient(margin):
     assert negative.grad.item() == 1
 
 
-@settings(deadline=None)
 @given(COSINE, st.floats(0.015625, 0.5, width=32))
 def test_a_margin_makes_both_kinds_harder(similarity, margin):
     positive, negative = both(similarity, margin)

@@ -76,7 +76,7 @@ def test_what_random_pairs_reach_is_not_trusted():
     assert matrix_sets(teacher, unknown, same, TAU_P, TAU_N, random_ceiling=0.74)[0].item()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(SIZE, st.data())
 def test_matrix_sets_are_disjoint_and_follow_a_permuted_batch(size, data):
     cells = size * size

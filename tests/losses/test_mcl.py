@@ -54,7 +54,6 @@ def test_margins_by_hand():
     torch.testing.assert_close(negative_margin(teacher, 0.6, 0.2), torch.tensor([0.2, 0.1, 0.0, 0.0]))
 
 
-@settings(deadline=None)
 @given(ENTRIES)
 def test_log_mean_exp_form_equals_the_sum_over_all_pairs(entries):
     similarity, teacher, positive, negative = tensors(entries)
@@ -69,7 +68,6 @@ def test_log_mean_exp_form_equals_the_sum_over_all_pairs(entries):
         assert inter.item() == 0
 
 
-@settings(deadline=None)
 @given(ENTRIES)
 def test_intra_equals_the_loop_over_pairs(entries):
     similarity, teacher, positive, negative = tensors(entries)
@@ -84,7 +82,7 @@ def test_intra_equals_the_loop_over_pairs(entries):
     assert intra.item() == pytest.approx(sum(short) / len(short) if short else 0, abs=1e-5)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(ENTRIES)
 def test_terms_and_gradients_are_finite_and_stay_inside_the_sets(entries):
     similarity, teacher, positive, negative = tensors(entries)
@@ -96,7 +94,6 @@ def test_terms_and_gradients_are_finite_and_stay_inside_the_sets(entries):
     assert not similarity.grad[~(positive | negative)].any()
 
 
-@settings(deadline=None)
 @given(st.permutations(range(6)), st.lists(st.tuples(COSINE, COSINE, KIND), min_size=6, max_size=6))
 def test_the_order_of_the_batch_does_not_matter(order, entries):
     straight = mcl(*tensors(entries), **TAUS)

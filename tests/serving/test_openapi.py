@@ -17,7 +17,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 
 def hold(served, **options):
     """Ask each operation of the description what is made up from it; gives what each was answered."""
-    chosen = settings(deadline=None, suppress_health_check=list(HealthCheck), **options)
+    chosen = settings(suppress_health_check=list(HealthCheck), **options)
     seen = {}
     with listening(served) as server:
         schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{server.port}/openapi.json")

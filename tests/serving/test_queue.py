@@ -29,7 +29,7 @@ JOBS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(JOBS, st.integers(1, 60), st.data())
 def test_every_row_is_handed_out_once_in_order_within_the_budget(jobs, budget, data):
     found = queue()
@@ -75,7 +75,7 @@ def test_a_request_of_many_rows_lets_others_in_between():
 
 
 @given(st.integers(2, 8))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_long_text_is_not_starved_by_a_stream_of_short_ones(streams):
     found, long = queue(), job(300)
     found.add(long)

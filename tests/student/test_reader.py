@@ -74,7 +74,7 @@ def test_a_text_that_begins_many_pairs_is_computed_once(made):
     assert tokens == [sum(alone + [around + len(encoded.ids[b]) for b in encoded.b])]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(1, 30), min_size=1, max_size=8).flatmap(
         lambda lengths: st.tuples(

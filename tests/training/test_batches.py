@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flipkd.student.inference import EncodedPairs
@@ -17,7 +17,6 @@ sizes = st.integers(1, 120).flatmap(
 )
 
 
-@settings(deadline=None)
 @given(sizes, st.integers(1, 16), st.integers(0, 5), st.booleans())
 def test_every_item_comes_once_in_batches_of_one_group(drawn, batch_size, epoch, both_orders):
     lengths, group = (np.array(column) for column in drawn)
