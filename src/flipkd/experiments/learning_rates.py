@@ -18,8 +18,8 @@ from flipkd.experiments.sets import PAIR_SETS, PairSet, Sample, draw
 from flipkd.training.rates import joint_rate
 
 FILE = "learning_rates.jsonl"
-FACTORS = (1.0, 0.5, 0.25)
-"""Of the rate that `auto` takes. Twice as much ends Gemma's training, whatever the method (docs/lab-log.md)."""
+FACTORS = (1.0, 0.5, 2.0)
+"""Of the rate that `auto` takes."""
 HELD_OUT = 300
 """Training pairs that are measured on beside validation, which alone is too small to tell rates apart."""
 METHODS: tuple[Literal["fine_tuned_long", "flipped"], ...] = ("fine_tuned_long", "flipped")

@@ -45,13 +45,13 @@ class FlipConfig:
     warmup_epochs: float = 6.0
     """Passes of the encoder's warm-up, without labels; 0 leaves it out."""
     warmup_learning_rate: float | Literal["auto"] = "auto"
-    """Peak learning rate of the warm-up. `auto` takes 1e-3 for a student of width 576, as SmolLM2-135M, and less in
-    proportion for a wider one."""
+    """Peak learning rate of the warm-up. `auto` takes 1e-3 for SmolLM2-135M, and for others in proportion to how much
+    their linear maps multiply a vector, which is said."""
     epochs: float = 6.0
     """Passes of the joint training."""
     learning_rate: float | Literal["auto"] = "auto"
-    """Peak learning rate of the joint training, and of fine-tuning. `auto` takes 2e-3 at a width of 576, and less in
-    proportion for a wider student."""
+    """Peak learning rate of the joint training, and of fine-tuning. `auto` takes 2e-3 for SmolLM2-135M, and for others
+    in the same proportion."""
     batch_pairs: int = 16
     """Pairs of a batch."""
     gradient_accumulation_steps: int = 1
