@@ -4,6 +4,8 @@ import numpy as np
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from flipkd.experiments.cells import Cell, write_cell
+from flipkd.experiments.grid import settings_digest
+from flipkd.experiments.sets import PAIR_SETS
 
 ROWS = 200
 LABEL = np.arange(ROWS) % 2
@@ -33,7 +35,7 @@ def put(results, pair_set, method, wrong, seed=0, **others):
             "rows": ROWS,
             "trainable": 0.0123,
             "sample": "5a3b1e",
-            "settings": "0c0ffee",
+            "settings": settings_digest(PAIR_SETS[pair_set]) if pair_set in PAIR_SETS else "0c0ffee",
             "commit": "abc1234",
             "versions": {"flipkd": "0.1.0", "torch": "2.0"},
         }

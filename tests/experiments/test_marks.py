@@ -15,6 +15,8 @@ def of(sets):
             name,
             {},
             {key: Interval(d, low, d + (d - low), *(more or [3])) for key, (d, low, *more) in differences.items()},
+            matches=100,
+            groups=200,
         )
         for name, differences in sets.items()
     ]
@@ -67,6 +69,24 @@ def test_the_verdict_waits_for_sets_that_could_still_decide(held, lost, verdict)
     (condition,) = mark.conditions
     assert (len(condition.held), len(condition.known), condition.asked) == (held, held + lost, 5)
     assert mark.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("sure", "thin", "lost", "lost_thin", "verdict"),
+    [
+        (5, 1, 1, 0, "met"),
+        (4, 1, 2, 0, "cannot be told yet"),
+        (4, 0, 2, 1, "cannot be told yet"),
+        (0, 7, 0, 0, "cannot be told yet"),
+        (0, 4, 3, 0, "not met"),
+    ],
+)
+def test_sets_without_all_their_seeds_could_still_decide(sure, thin, lost, lost_thin, verdict):
+    key = ("f1", "flipped_answer", "fine_tuned_long")
+    ahead, level = (0.04, 0.01), (0.0, -0.01)
+    outcomes = [ahead] * sure + [(*ahead, 1)] * thin + [level] * lost + [(*level, 1)] * lost_thin
+    found = of({name: {key: outcome} for name, outcome in zip(NAMES, outcomes, strict=False)})
+    assert marks(found)[1].verdict == verdict
 
 
 def test_at_least_takes_a_tie_and_above_does_not():

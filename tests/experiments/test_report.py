@@ -9,7 +9,6 @@ from flipkd.errors import FlipkdError
 from flipkd.experiments import report
 from flipkd.experiments.cells import read_cells, write_cell
 from flipkd.experiments.comparisons import read_results
-from flipkd.experiments.grid import settings_digest
 from flipkd.experiments.report import BEGIN, END, summary_table, update_between, update_file, write_report
 from flipkd.experiments.sets import PAIR_SETS
 
@@ -55,7 +54,7 @@ def test_mean_and_deviation_over_seeds(text):
     # F1 of 8, 12 and 16 wrong among 200: .96, .94, .92.
     assert figures[0] == "0.940 ± 0.020"
     assert figures[3] == "0.940 ± 0.020"
-    assert figures[4:] == ["3", "1.23%", "1.5"]
+    assert figures[4:] == ["3", "1.23%", "1.5", ""]
     figures, _ = lines(section(text, "mqp"), "teacher")
     assert figures[0] == "0.900"
     assert figures[4] == "1"
@@ -101,7 +100,7 @@ def test_methods_stand_in_order_with_two_models_in_a_block_below(text):
 
 
 def test_what_is_missing_is_a_dash_and_named(text):
-    assert lines(section(text, "mqp"), "floor") == [["–"] * 7, ["–"] * 4]
+    assert lines(section(text, "mqp"), "floor") == [[*["–"] * 7, ""], ["–"] * 6]
     last = section(text, "mqp").strip().splitlines()[-1]
     assert "`floor`, `zero_shot`, `paper_decoder`" in last
     assert "`fine_tuned`" not in last
@@ -136,12 +135,28 @@ def test_the_heading_says_what_made_it(text):
     assert "`flipkd reproduce`" in heading
     assert "Commits of the cells: `abc1234`, `fff0000+`." in heading
     assert "Versions: flipkd 0.1.0, torch 2.0." in heading
-    assert "| mqp | health, en | smollm2-135m | minilm | 100 | 200 | `5a3b1e` | earlier: 0c0ffee | 0, 1, 2 |" in heading
+    assert "| 100 | 200 in 200 | 50.0% | 0.667 | `5a3b1e` | of today | 0, 1, 2 |" in heading
 
 
-def test_cells_of_today_s_settings_are_said_to_be(tmp_path):
-    put(tmp_path, "mqp", "floor", 40, settings=settings_digest(PAIR_SETS["mqp"]))
-    assert "| `5a3b1e` | of today | 0 |" in write_report(tmp_path).read_text()
+def test_cells_of_earlier_settings_are_said_to_be_and_count_for_no_mark(tmp_path):
+    for name in PAIR_SETS:
+        put(tmp_path, name, "flipped_decoder", 10, settings="0c0ffee")
+        put(tmp_path, name, "fine_tuned_long", 40, settings="0c0ffee")
+    text = write_report(tmp_path).read_text()
+    assert "| `5a3b1e` | earlier: 0c0ffee | 0 |" in text
+    assert "F1 or AP: 0 of 0 sets" in section(text, "What it shows")
+    assert f"of an earlier one: {', '.join(PAIR_SETS)}." in section(text, "What it shows")
+
+
+def test_an_answer_that_is_the_teacher_alone_is_named_and_no_gain_over_it(tmp_path):
+    put(tmp_path, "mqp", "teacher", 20)
+    put(tmp_path, "mqp", "flipped_teacher", 19, note="teacher")
+    put(tmp_path, "rqe", "teacher", 20)
+    put(tmp_path, "rqe", "flipped_teacher", 19, note="decoder + teacher")
+    text = write_report(tmp_path).read_text()
+    assert "`flipped_teacher` above `teacher` (F1): 1 of 2 sets (asked: 6 of 7): rqe;" in text
+    assert "The teacher alone answers, as validation chose, on mqp." in text
+    assert lines(section(text, "rqe"), "flipped_teacher")[0][-1] == "decoder + teacher"
 
 
 def test_methods_of_a_set_are_compared_at_its_last_settings_alone(tmp_path):

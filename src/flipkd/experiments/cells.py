@@ -71,6 +71,7 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("flipkd", "torch", "transformers", "peft", "sentence-transformers")}
 
 
+@cache
 def commit() -> str:
     """The commit of the source this runs from, with a plus if files differ from it; `unknown` outside a checkout."""
     here = Path(__file__).parent

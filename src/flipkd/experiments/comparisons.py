@@ -28,8 +28,8 @@ TWO_MODELS = ("fine_tuned_teacher", "flipped_teacher")
 """The methods that need both models at hand."""
 METRICS: tuple[Metric, ...] = ("f1", "ap")
 """What differences are shown of."""
-REFERENCES = ("fine_tuned_long", "teacher", "fine_tuned_teacher", "flipped_answer")
-"""What every method is compared to: the first two in the tables, all of them for the marks."""
+REFERENCES = ("fine_tuned_long", "fine_tuned", "teacher", "fine_tuned_teacher", "flipped_answer")
+"""What every method is compared to: the first three in the tables, all but the second for the marks."""
 
 BySet = dict[str, dict[str, dict[int, Cell]]]
 
@@ -44,11 +44,24 @@ class SetResults:
     """By method and seed; a method without a cell is left out."""
     differences: dict[tuple[Metric, str, str], Interval]
     """By metric, method and the reference it is compared to; there where they have a seed in common."""
+    matches: int
+    """Test pairs that match."""
+    groups: int
+    """Groups of test pairs that hang together, see `Cell`'s predictions."""
 
     @property
     def every(self) -> list[Cell]:
         """All cells."""
         return [cell for by_seed in self.cells.values() for cell in by_seed.values()]
+
+    @property
+    def all_match(self) -> float:
+        """F1 of calling every test pair a match."""
+        return 2 * self.matches / (self.matches + self.rows)
+
+    def notes(self, method: str) -> list[str]:
+        """What the fitting chose, such as the sources of an answer: each once, in the order of the seeds."""
+        return list(dict.fromkeys(cell.note for cell in self.cells.get(method, {}).values() if cell.note))
 
     @property
     def seeds(self) -> list[int]:
@@ -108,9 +121,12 @@ def read_results(results: Path) -> list[SetResults]:
     Raises:
         FlipkdError: If a file is broken or missing, or two cells of a set are of different samples.
     """
-    return [
-        SetResults(name, cells, _differences(results, cells)) for name, cells in by_set(read_cells(results)).items()
-    ]
+    found = []
+    for name, cells in by_set(read_cells(results)).items():
+        said = _said(results, next(cell for by_seed in cells.values() for cell in by_seed.values()))
+        matches, together = int(said["label"].sum()), len(np.unique(said["group"]))
+        found.append(SetResults(name, cells, _differences(results, cells), matches, together))
+    return found
 
 
 def _differences(results: Path, cells: Mapping[str, Mapping[int, Cell]]) -> dict[tuple[Metric, str, str], Interval]:

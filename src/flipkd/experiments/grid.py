@@ -17,7 +17,7 @@ from flipkd.experiments.cells import Cell, commit, digest_of, read_cells, settin
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.methods import PAPER, SetRun
 from flipkd.experiments.outcome import Outcome
-from flipkd.experiments.sets import PAIR_SETS, PairSet, Sample, draw, groups
+from flipkd.experiments.sets import PAIR_SETS, PINNED, PairSet, Sample, draw, groups
 from flipkd.teacher.characters import CharacterConfig, make_character_encoder
 from flipkd.teacher.training import TeacherConfig
 
@@ -63,6 +63,7 @@ def run_grid(config: ReproduceConfig) -> None:
         FlipkdError: If a data set is missing, or a training fails.
     """
     results = Path(config.results)
+    commit()  # Asked before anyone can commit other code than what runs.
     runs = [(name, seed) for seed in range(config.seeds) for name in config.pair_sets]
     wanted = [Key(name, seed, method) for name, seed in runs for method in METHODS]
     done = {
@@ -97,6 +98,7 @@ def settings_of(pair_set: PairSet) -> dict[str, Any]:
         "teacher": pair_set.teacher,
         "teacher_training": CHARACTERS_TRAINING if from_nothing else TeacherConfig(),
         "directed": pair_set.directed,
+        **PINNED.get(pair_set.student, {}),
     }
 
 

@@ -12,9 +12,10 @@ from flipkd.errors import FlipkdError
 from flipkd.evaluation.intervals import LEVEL, REPLICATES
 from flipkd.experiments.cells import Cell
 from flipkd.experiments.comparisons import SetResults, by_set, over_seeds, read_results
-from flipkd.experiments.grid import settings_digest
-from flipkd.experiments.marks import Condition, marks
-from flipkd.experiments.retrieval_cells import read_retrieval, retrieval_table
+from flipkd.experiments.marks import Condition, marks, of_today
+from flipkd.experiments.retrieval_cells import RetrievalCell, read_retrieval, retrieval_table
+from flipkd.experiments.retrieval_grid import retrieval_digest
+from flipkd.experiments.retrieval_sets import RETRIEVAL_SETS
 from flipkd.experiments.sections import DASH, code, listed, set_section, table
 from flipkd.experiments.sets import PAIR_SETS
 
@@ -109,10 +110,10 @@ def _heading(found: Sequence[SetResults]) -> str:
         known = PAIR_SETS.get(each.name)
         about = (known.domain, known.student, known.teacher) if known else (DASH,) * 3
         pairs = listed(sorted({cell.pairs for cell in each.every}))
-        settings = each.every[0].settings
-        recipe = DASH if known is None else "of today" if settings == settings_digest(known) else f"earlier: {settings}"
-        sample = code(each.every[0].sample)
-        rows.append([each.name, *about, pairs, str(each.rows), sample, recipe, listed(each.seeds)])
+        first = each.every[0]
+        recipe = DASH if known is None else "of today" if of_today(each) else f"earlier: {first.settings}"
+        share = [f"{each.rows} in {each.groups}", f"{each.matches / each.rows:.1%}", f"{each.all_match:.3f}"]
+        rows.append([each.name, *about, pairs, *share, code(first.sample), recipe, listed(each.seeds)])
     none = [name for name in PAIR_SETS if name not in {each.name for each in found}]
     return "\n\n".join(
         [
@@ -121,15 +122,29 @@ def _heading(found: Sequence[SetResults]) -> str:
             f"by hand. Commits of the cells: {listed(dict.fromkeys(code(cell.commit) for cell in cells))}. "
             f"Versions: {listed(f'{name} {version}' for name, version in libraries)}.",
             "Thresholds are fitted on validation and frozen. Figures are means over the seeds on the same test rows, "
-            '± the standard deviation over the seeds. Of pairs half of which match, "all match" has an F1 of .667: '
-            f"read F1 and AP together. Differences are in points (hundredths) with {LEVEL:.0%} intervals: "
-            f"{REPLICATES:,} draws of the test rows, pairs that share a text together, the same rows for both methods "
-            "and all seeds, over the seeds that both have. They speak of other test pairs, not of other trainings. "
-            "Bold: 0 lies outside.",
+            "± the standard deviation over the seeds. The F1 of calling every pair a match stands below: what is near "
+            "it has learnt nothing; read F1 and AP together. Differences are in points (hundredths) with "
+            f"{LEVEL:.0%} intervals: {REPLICATES:,} draws of the test rows, pairs that share a text together (on "
+            "ths_faq, whose second texts are one list that training has too, those of one question), the same rows for "
+            "both methods and all seeds, over the seeds that both have. They speak of other test pairs, not of other "
+            "trainings. Bold: 0 lies outside.",
             "Every set is measured with one recipe; where that is an earlier one, the defaults have changed since, and "
-            "its figures are not those of today's.",
+            "its figures are not those of today's. Recipes were changed after test figures of earlier ones on these "
+            "same rows had been seen, but chosen on other pairs (docs/lab-log.md).",
             table(
-                ["set", "about", "student", "teacher", "pairs learnt from", "test rows", "sample", "recipe", "seeds"],
+                [
+                    "set",
+                    "about",
+                    "student",
+                    "teacher",
+                    "pairs learnt from",
+                    "test rows in groups",
+                    "match",
+                    "all match, F1",
+                    "sample",
+                    "recipe",
+                    "seeds",
+                ],
                 rows,
             ),
             f"Sets without a cell: {listed(none)}.",
@@ -153,13 +168,22 @@ def _retrieval(results: Path) -> list[str]:
     cells = read_retrieval(results)
     if not cells:
         return ["## Retrieval", "No set has been run yet."]
+    earlier = {cell.set for cell in cells} - {cell.set for cell in cells if _is_of_today(cell)}
     return [
         "## Retrieval",
-        "Entries ranked for the test queries, means over the seeds ± the standard deviation over them. `decoder` and "
-        "`encoder_decoder` order the encoder's best entries anew. Teacher and student learnt from the same pairs, "
-        "whose non-matches are what BM25 ranks high; `seconds` are those of answering, entries encoded included.",
+        "Written from `retrieval.jsonl`. Commits of the cells: "
+        f"{listed(dict.fromkeys(code(cell.commit) for cell in cells))}. Sets of an earlier recipe alone: "
+        f"{listed(sorted(earlier))}. Entries are ranked for the test queries; figures are means over the seeds ± the "
+        "standard deviation over them, without intervals. `decoder` and `encoder_decoder` order the encoder's best "
+        "entries anew. Teacher and student learnt from the same pairs, whose non-matches are what BM25 ranks high; on "
+        "the two FAQ sets the student saw what the teacher says of its own training pairs. `seconds` are those of "
+        "answering, entries encoded included.",
         retrieval_table(cells),
     ]
+
+
+def _is_of_today(cell: RetrievalCell) -> bool:
+    return cell.set in RETRIEVAL_SETS and cell.settings == retrieval_digest(RETRIEVAL_SETS[cell.set])
 
 
 def _mean_table(found: Sequence[SetResults]) -> str:
@@ -167,10 +191,13 @@ def _mean_table(found: Sequence[SetResults]) -> str:
 
 
 def _marks(found: Sequence[SetResults]) -> str:
+    earlier = [each.name for each in found if each.name in PAIR_SETS and not of_today(each)]
     lines = [
         "## What it shows",
-        "The marks were set before the table was run. They are counted over the sets that have cells of both methods; "
-        "a mark that names no metric is counted on F1 (our reading), and AP stands beside it uncounted.",
+        "The marks were set before the table was run. They are counted over the sets that have cells of both methods, "
+        f"of today's recipe; of an earlier one: {listed(earlier)}. A mark that names no metric is counted on F1 (our "
+        "reading), and AP stands beside it uncounted. Being above the teacher is not counted where the answer is the "
+        "teacher's alone.",
     ]
     for number, mark in enumerate(marks(found), start=1):
         entries = [f"{number}. **{mark.text}: {mark.verdict}.**"]
@@ -190,4 +217,6 @@ def _counted(condition: Condition) -> str:
     missed = [name for name in known if name not in held]
     if missed:
         sentence += f" Not on {listed(missed)}."
+    if condition.alone:
+        sentence += f" The teacher alone answers, as validation chose, on {listed(condition.alone)}."
     return sentence + (f" Fewer seeds than asked for: {listed(condition.thin)}." if condition.thin else "")

@@ -87,10 +87,14 @@ def read_retrieval(results: Path) -> list[RetrievalCell]:
 def retrieval_table(cells: Iterable[RetrievalCell]) -> str:
     """A Markdown table, a row a set and method in the order they come: means over the seeds ± standard deviation.
 
-    Of two cells of one set, method and seed the later counts: the first was run again.
+    Of two cells of one set, method and seed the later counts: the first was run again. Of a set whose settings changed,
+    the cells of the last ones alone are taken.
     """
     groups: dict[tuple[str, str], list[RetrievalCell]] = defaultdict(list)
-    for cell in {(cell.set, cell.method, cell.seed): cell for cell in cells}.values():
+    written = list(cells)
+    settings = {cell.set: cell.settings for cell in written}
+    last = [cell for cell in written if cell.settings == settings[cell.set]]
+    for cell in {(cell.set, cell.method, cell.seed): cell for cell in last}.values():
         groups[cell.set, cell.method].append(cell)
     head = ["set", "method", "NDCG@10", "MRR@10", "success@1", "queries", "seeds", "seconds"]
     rows = [

@@ -14,6 +14,7 @@ from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.retrieval import rank_collection
 from flipkd.experiments.retrieval_cells import RetrievalCell, read_retrieval, write_retrieval
 from flipkd.experiments.retrieval_sets import RETRIEVAL_SETS, Collection, RetrievalSet, read_collection
+from flipkd.experiments.sets import PINNED
 from flipkd.matching.matcher import Matcher
 from flipkd.teacher.teacher import Teacher
 
@@ -47,7 +48,7 @@ def run_retrieval(config: ReproduceConfig) -> None:
     done = {
         (cell.set, cell.seed)
         for cell in read_retrieval(results)
-        if cell.set in RETRIEVAL_SETS and cell.settings == _digest(RETRIEVAL_SETS[cell.set])
+        if cell.set in RETRIEVAL_SETS and cell.settings == retrieval_digest(RETRIEVAL_SETS[cell.set])
     }
     wanted = [(name, seed) for seed in range(config.seeds) for name in config.retrieval_sets]
     missing = [key for key in wanted if key not in done]
@@ -62,7 +63,7 @@ def run_retrieval(config: ReproduceConfig) -> None:
         cache = Path(config.cache_dir).expanduser()
         matcher = Matcher.from_pretrained(folder, device=config.device, cache_dir=cache)
         found = rank_collection(collection, matcher, teacher, queries=QUERIES, validation_queries=QUERIES)
-        settings, made_by = _digest(retrieval_set), commit()
+        settings, made_by = retrieval_digest(retrieval_set), commit()
         cells = [
             RetrievalCell.of(each, retrieval_set=name, seed=seed, settings=settings, commit=made_by) for each in found
         ]
@@ -77,10 +78,11 @@ def settings_of(retrieval_set: RetrievalSet) -> dict[str, Any]:
         "keep_teacher": True,
         "directed": True,
         "baseline": False,
+        **PINNED.get(retrieval_set.student, {}),
     }
 
 
-def _digest(retrieval_set: RetrievalSet) -> str:
+def retrieval_digest(retrieval_set: RetrievalSet) -> str:
     """Names all settings behind the cells of a set."""
     made = settings_behind(DistillConfig(**settings_of(retrieval_set)))
     return digest_of([made, retrieval_set.file, retrieval_set.fields, TRAIN, VALIDATION, QUERIES])
@@ -89,7 +91,7 @@ def _digest(retrieval_set: RetrievalSet) -> str:
 def _student(config: ReproduceConfig, retrieval_set: RetrievalSet, collection: Collection, seed: int) -> Path:
     """The artefact for a set and seed, trained if it is not there."""
     # Named by the settings: what was trained by others must not be taken for this.
-    folder = Path(config.work) / f"{retrieval_set.name}-{_digest(retrieval_set)[:6]}-{seed}"
+    folder = Path(config.work) / f"{retrieval_set.name}-{retrieval_digest(retrieval_set)[:6]}-{seed}"
     if folder.is_dir():
         return folder
     files = {}

@@ -10,6 +10,8 @@ FIGURES = ("f1", "ap", "auc", "accuracy")
 SHOWN: tuple[tuple[Metric, str], ...] = (
     ("f1", "fine_tuned_long"),
     ("ap", "fine_tuned_long"),
+    ("f1", "fine_tuned"),
+    ("ap", "fine_tuned"),
     ("f1", "teacher"),
     ("ap", "teacher"),
 )
@@ -36,7 +38,7 @@ def listed(names: Iterable[object]) -> str:
 
 def set_section(each: SetResults) -> str:
     """The section of one set."""
-    figures = ["method", "F1", "AP", "AUC", "accuracy", "seeds", "trainable", "core min."]
+    figures = ["method", "F1", "AP", "AUC", "accuracy", "seeds", "trainable", "core min.", "chosen on validation"]
     differences = ["method", *(f"{metric.upper()} to {code(reference)}" for metric, reference in SHOWN)]
     return "\n\n".join(
         [
@@ -64,6 +66,7 @@ def _figures(each: SetResults, method: str) -> list[str]:
         str(len(each.cells[method])) if method in each.cells else DASH,
         f"{share[0]:.2%}" if share else DASH,
         f"{seconds[0] / 60:.1f}" if seconds else DASH,
+        listed(each.notes(method)) if each.notes(method) else "",
     ]
 
 
