@@ -97,8 +97,20 @@ def test_a_cell_is_measured_from_its_predictions(run):
 
 
 def test_an_unknown_set_is_refused_with_those_there_are():
-    with pytest.raises(FlipkdError, match=r"no set mpq.*mqp"):
+    with pytest.raises(FlipkdError, match=r"no set 'mpq'.*mqp"):
         ReproduceConfig(only="mpq")
+    with pytest.raises(FlipkdError, match="no set ''"):
+        ReproduceConfig(only="mqp,")
+
+
+def test_a_set_that_is_named_twice_is_run_once():
+    config = ReproduceConfig(only="mqp, nfcorpus,mqp")
+    assert (config.pair_sets, config.retrieval_sets) == (["mqp"], ["nfcorpus"])
+
+
+def test_rates_of_no_pair_set_are_refused():
+    with pytest.raises(FlipkdError, match="pair sets alone"):
+        ReproduceConfig(only="nfcorpus", rates=True)
 
 
 def made(tmp_path, pair_set, seed=0):

@@ -37,13 +37,16 @@ class ReproduceConfig:
         known = [*PAIR_SETS, *RETRIEVAL_SETS]
         unknown = sorted(set(self._chosen) - set(known))
         if unknown:
-            raise FlipkdError(f"There is no set {', '.join(unknown)}; --only takes {', '.join(known)}.")
+            raise FlipkdError(f"There is no set {', '.join(map(repr, unknown))}; --only takes {', '.join(known)}.")
+        if self.rates and not self.pair_sets:
+            raise FlipkdError(f"--rates compares pair sets alone: {', '.join(PAIR_SETS)}.")
         if self.seeds < 1:
             raise FlipkdError("--seeds must be at least 1.")
 
     @property
     def _chosen(self) -> list[str]:
-        return [name.strip() for name in self.only.split(",")] if self.only else [*PAIR_SETS, *RETRIEVAL_SETS]
+        named = dict.fromkeys(name.strip() for name in self.only.split(","))
+        return list(named) if self.only else [*PAIR_SETS, *RETRIEVAL_SETS]
 
     @property
     def pair_sets(self) -> list[str]:

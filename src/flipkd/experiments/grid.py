@@ -72,7 +72,8 @@ def run_grid(config: ReproduceConfig) -> None:
         if cell.set in PAIR_SETS and cell.settings == settings_digest(PAIR_SETS[cell.set])
     }
     missing = [key for key in wanted if key not in done]
-    announce("cells", f"{len(missing)} of {len(wanted)} to run", f"the others are in {results}")
+    where = f"the others are in {results}" if missing else f"all are in {results}; --results elsewhere for your own"
+    announce("cells", f"{len(missing)} of {len(wanted)} to run", where)
     pace = _Pace(len(wanted), len(wanted) - len(missing))
     samples = {
         name: draw(PAIR_SETS[name], Path(config.data).expanduser(), unlabelled=unlabelled(PAIR_SETS[name]))
