@@ -86,3 +86,11 @@ def test_the_frame_loads_nothing_heavy(code):
     check = f"import sys; print([name for name in {heavy} if name in sys.modules], file=sys.stderr)"
     found = subprocess.run([sys.executable, "-c", f"{code}; {check}"], capture_output=True, text=True, check=True)
     assert found.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("words", [["index", "--help"], ["data", "-h"]])
+def test_the_first_word_of_two_explains_its_commands(words, capsys):
+    assert main.main(words) == 0
+    said = capsys.readouterr().out
+    assert f"usage: flipkd {words[0]} COMMAND" in said
+    assert all((f"\n  {' '.join(name)} " in said) == (name[0] == words[0]) for name in main.COMMANDS)

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import torch
 
 from flipkd.errors import FlipkdError
-from flipkd.student.trunk import TrunkCache
+from flipkd.student.trunk import TrunkCache, model_fingerprint
+from tiny import base_model
 
 
 def cache(folder, **options):
@@ -80,3 +82,11 @@ def test_a_cache_of_another_dtype_is_refused(tmp_path):
     cache(tmp_path)
     with pytest.raises(FlipkdError, match="another dtype"):
         cache(tmp_path, dtype="float16")
+
+
+def test_a_base_has_one_fingerprint_in_either_dtype_and_another_base_has_another():
+    model, _ = base_model()
+    other, _ = base_model(seed=1)
+    full = model_fingerprint(model)
+    assert model_fingerprint(other) != full
+    assert model_fingerprint(model.to(torch.bfloat16)) == full

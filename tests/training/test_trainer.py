@@ -115,6 +115,16 @@ def test_a_pair_only_teacher_gives_the_squared_error_alone(tmp_path):
     assert "kl" not in log[0]
 
 
+def test_a_cross_encoder_that_knows_the_labels_teaches_nothing_by_its_similarities(tmp_path):
+    signals = {masked: signal_of(pairs(40), vectors=None, mask_pairs=masked) for masked in (False, True)}
+    made = {}
+    for masked, signal in signals.items():
+        trainer = joint(tmp_path / str(masked), signal=signal)
+        made[masked] = trainer.terms(trainer.model, next(iter(trainer.get_train_dataloader()))).parts["squared"].item()
+    assert made[False] > 0
+    assert made[True] == 0
+
+
 def test_gradient_accumulation_gives_the_same_cross_entropy_step(tmp_path):
     """1 x 8 = 8 x 1 for the labels' term; MCL compares within a batch and is not asked here."""
 

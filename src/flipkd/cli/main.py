@@ -63,6 +63,11 @@ def main(argv: list[str] | None = None) -> int:
     for name, (module, _) in COMMANDS.items():
         if tuple(words[: len(name)]) == name:
             return _run(module, " ".join(("flipkd", *name)), words[len(name) :])
+    of_group = [name for name in COMMANDS if name[0] == words[0]]
+    if of_group and words[1:2] in (["-h"], ["--help"]):
+        lines = [f"  {' '.join(name):<18}{COMMANDS[name][1]}" for name in of_group]
+        sys.stdout.write("\n".join([f"usage: flipkd {words[0]} COMMAND [options]", "", *lines, ""]))
+        return 0
     sys.stderr.write(f"flipkd: there is no command {' '.join(words[:2])!r}\n\n{_usage()}\n")
     return 2
 

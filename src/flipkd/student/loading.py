@@ -65,7 +65,7 @@ def packaged_folder(alias: str, cache_dir: Path) -> Path:
 def _choose_dtype(device: str) -> Any:
     import torch
 
-    if device.startswith("cuda") and torch.cuda.is_bf16_supported():
+    if device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False):
         announce("dtype", "bfloat16", "this GPU computes it natively; the adapter stays float32")
         return torch.bfloat16
     announce("dtype", "float32", "the fast and exact one here")

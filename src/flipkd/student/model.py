@@ -146,9 +146,10 @@ class Student(nn.Module):
         if dtype == "float16":
             announce("trunk cache", "float16", "half the room; log-odds and vectors move by up to 1e-2")
         base = self.model.get_base_model()
+        weights = f"{model_fingerprint(self.trunk.stretch.view)}-{base.dtype}"
         self.trunk.cache = TrunkCache(
             folder,
-            fingerprint=f"{model_fingerprint(self.trunk.stretch.view)}-layers{self.first_adapted}",
+            fingerprint=f"{weights}-layers{self.first_adapted}",
             width=int(base.config.hidden_size),
             limit_bytes=limit_bytes,
             dtype=dtype,

@@ -33,13 +33,17 @@ _NOT_COMPUTING = {"use_cache", "initializer_range", "tokenizer_class"}
 
 
 def model_fingerprint(model: nn.Module) -> str:
-    """A hash of a base model's parameters: names, shapes, and 64 values of each. An adapter does not count."""
+    """A hash of a base model's parameters: names, shapes, and 64 values of each. An adapter does not count.
+
+    The values are rounded to bfloat16, so that one base has one hash whichever dtype a device computes it in.
+    """
     digest = hashlib.sha256()
     for name, parameter in model.named_parameters():
         if ".lora_" not in name:
             flat = parameter.detach().flatten()
             digest.update(f"{name.replace('.base_layer', '')}{tuple(parameter.shape)}".encode())
-            digest.update(flat[:: max(1, len(flat) // 64)].float().cpu().numpy().tobytes())
+            some = flat[:: max(1, len(flat) // 64)].to(torch.bfloat16)
+            digest.update(some.view(torch.int16).cpu().numpy().tobytes())
     return digest.hexdigest()
 
 

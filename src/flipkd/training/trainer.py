@@ -135,7 +135,8 @@ class FlipTrainer(StageTrainer):
         self.thresholds = thresholds
         self._uses_signal = signal is not None
         self._soft_weight = config.soft_weight
-        if signal is not None and signal.mask_pairs:
+        self._masked = signal is not None and signal.mask_pairs
+        if self._masked:
             announce("soft labels", "none", "the teacher knows the training labels, and would only repeat them")
             self._soft_weight = 0.0
         if signal is not None and args.gradient_accumulation_steps > 1:
@@ -193,7 +194,8 @@ class FlipTrainer(StageTrainer):
         if "teacher" in batch:
             distilled = _distillation_terms(vectors, batch, self.config, weight=weight)
         else:
-            squared = pair_distillation(similarity, teacher)
+            keep = torch.full_like(similarity, not self._masked, dtype=torch.bool)
+            squared = pair_distillation(similarity, teacher, keep)
             distilled = Terms({"distillation": weight * self.config.squared_weight * squared}, {"squared": squared})
         return Terms(
             {
