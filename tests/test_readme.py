@@ -184,3 +184,18 @@ def test_the_training_script_of_the_how_to_runs(settings, tmp_path, monkeypatch)
     exec(compile(script, "docs/how-to/python.md", "exec"), scope)
     assert any("eval_ap" in record for record in scope["log"])
     assert (tmp_path / "runs" / "mine" / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_the_artefact_answers_without_flipkd_as_its_page_says(artefact):
+    import pyarrow.parquet as pq
+
+    (script,) = blocks(ROOT / "docs" / "reference" / "artefact.md", "python")
+    assert '"runs/demo"' in script
+    scope = {}
+    exec(compile(script.replace('"runs/demo"', repr(str(artefact))), "docs/reference/artefact.md", "exec"), scope)
+    rows = pq.read_table(artefact / "evaluation" / "predictions.parquet").to_pylist()[:4]
+    both = json.loads((artefact / "flipkd.json").read_text())["symmetric"]
+    for row in rows:
+        orders = [(row["text_a"], row["text_b"]), (row["text_b"], row["text_a"])][: 1 + both]
+        found = sum(scope["log_odds"](*order) for order in orders) / len(orders)
+        assert found == pytest.approx(row["log_odds"], abs=1e-3)
