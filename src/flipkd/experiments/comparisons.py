@@ -47,7 +47,7 @@ class SetResults:
     matches: int
     """Test pairs that match."""
     groups: int
-    """Groups of test pairs that hang together, see `Cell`'s predictions."""
+    """Groups of test pairs that hang together, see `flipkd.experiments.sets.groups`."""
 
     @property
     def every(self) -> list[Cell]:
