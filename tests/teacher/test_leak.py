@@ -44,3 +44,21 @@ def test_out_of_fold_similarities_cannot_leak(said):
     assert not report.leaks
     assert report.out_of_fold
     assert said == []
+
+
+def test_folds_that_do_much_better_than_validation_are_warned_of(said):
+    label = np.tile([0, 1], 150)
+    noise = np.random.default_rng(0).normal(size=300).astype(np.float32)
+    knowing, honest = label + 0.4 * noise, label + 1.2 * noise
+    pairs = table(label)
+    assert not check_leak(pairs, knowing, pairs, honest, out_of_fold=True).leaks
+    assert "fine-tuned on these pairs before" in said[0]
+
+
+def test_folds_that_do_a_little_better_by_chance_are_not(said):
+    label = np.tile([0, 1], 30)
+    noise = np.random.default_rng(0).normal(size=60).astype(np.float32)
+    pairs = table(label)
+    report = check_leak(pairs, label + noise, pairs, label + 1.15 * noise, out_of_fold=True)
+    assert report.auc_train - report.auc_validation > 0.02
+    assert said == []

@@ -52,6 +52,16 @@ def auc(table: PairTable, similarity: NDArray[np.float32]) -> float:
     return float(roc_auc_score(label, similarity))
 
 
+def _auc_error(table: PairTable, value: float) -> float:
+    """The standard error of an AUC (Hanley and McNeil, 1982)."""
+    label = table.require_labels()
+    matches = int(label.sum())
+    others = len(label) - matches
+    one, two = value / (2 - value), 2 * value**2 / (1 + value)
+    spread = value * (1 - value) + (matches - 1) * (one - value**2) + (others - 1) * (two - value**2)
+    return float(np.sqrt(spread / (matches * others)))
+
+
 def check_leak(
     pairs: PairTable,
     pair_similarity: NDArray[np.float32],
@@ -62,12 +72,16 @@ def check_leak(
 ) -> LeakReport:
     """Compare the teacher's AUC on the training pairs and on validation; warn of a leak.
 
+    Out of fold there is none, but for one that cannot be mended here: a teacher that was fitted on these very pairs
+    before it was given. Its folds are then better on the training pairs than the whole is on validation, and if they
+    are by more than chance allows (two standard errors beyond the gap), this is warned of.
+
     Args:
         pairs: The n training pairs.
         pair_similarity: (n,) T of each, as the student is to see it.
         validation: m labelled pairs.
         validation_similarity: (m,) T of each.
-        out_of_fold: Whether the training pairs' similarities are out of fold. Then there is no leak.
+        out_of_fold: Whether the training pairs' similarities are out of fold.
 
     Raises:
         FlipkdError: If either table lacks labels or a class.
@@ -75,6 +89,13 @@ def check_leak(
     train, held_out = auc(pairs, pair_similarity), auc(validation, validation_similarity)
     figures = f"the teacher's AUC is {train:.3f} on the training pairs and {held_out:.3f} on validation"
     if out_of_fold:
+        chance = float(np.hypot(_auc_error(pairs, train), _auc_error(validation, held_out)))
+        if train - held_out > LARGEST_GAP + 2 * chance:
+            warn(
+                f"{figures[0].upper()}{figures[1:]}, though each training pair was left to a teacher that did not see "
+                "it. Was the teacher fine-tuned on these pairs before? Then its folds know what they should not: give "
+                "the model that it was made of. Or validation is harder than the training pairs."
+            )
         return LeakReport(train, held_out, True, f"{figures}; each training pair by a teacher that did not see it")
     report = LeakReport(train, held_out, False, f"{figures}; more than {LARGEST_GAP} apart would be a leak")
     if not report.leaks:
