@@ -53,6 +53,7 @@ def settings(models, files, tmp_path_factory):
         "warmup_epochs": 2,
         "epochs": 2,
         "learning_rate": 5e-3,
+        "warmup_learning_rate": 0.018,
         "logging_steps": 2,
         "trunk_cache_gb": 0.01,
         "device": "cpu",

@@ -27,16 +27,21 @@ COMMANDS = {
 }
 
 
-def _usage() -> str:
+def _list(group: str | None = None) -> str:
+    """A line a command, of all or of those that begin with one word."""
     width = max(len(" ".join(words)) for words in COMMANDS) + 2
-    lines = [f"  {' '.join(words):<{width}}{summary}" for words, (_, summary) in COMMANDS.items()]
+    shown = {words: summary for words, (_, summary) in COMMANDS.items() if group in (None, words[0])}
+    return "\n".join(f"  {' '.join(words):<{width}}{summary}" for words, summary in shown.items())
+
+
+def _usage() -> str:
     return "\n".join(
         [
             f"flipkd {__version__}: do two texts mean the same?",
             "",
             "usage: flipkd COMMAND [options]",
             "",
-            *lines,
+            _list(),
             "",
             "flipkd COMMAND --help explains a command's options. Every command takes --config file.yaml with the",
             "same names.",
@@ -63,10 +68,8 @@ def main(argv: list[str] | None = None) -> int:
     for name, (module, _) in COMMANDS.items():
         if tuple(words[: len(name)]) == name:
             return _run(module, " ".join(("flipkd", *name)), words[len(name) :])
-    of_group = [name for name in COMMANDS if name[0] == words[0]]
-    if of_group and words[1:2] in (["-h"], ["--help"]):
-        lines = [f"  {' '.join(name):<18}{COMMANDS[name][1]}" for name in of_group]
-        sys.stdout.write("\n".join([f"usage: flipkd {words[0]} COMMAND [options]", "", *lines, ""]))
+    if words[1:2] in (["-h"], ["--help"]) and words[0] in {name[0] for name in COMMANDS}:
+        sys.stdout.write(f"usage: flipkd {words[0]} COMMAND [options]\n\n{_list(words[0])}\n")
         return 0
     sys.stderr.write(f"flipkd: there is no command {' '.join(words[:2])!r}\n\n{_usage()}\n")
     return 2

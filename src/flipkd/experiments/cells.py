@@ -3,12 +3,12 @@
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from flipkd.errors import FlipkdError
 from flipkd.files import written_whole
 
 T = TypeVar("T")
+M = TypeVar("M", bound="Measured")
 
 CELLS = "cells.jsonl"
 PREDICTIONS = "predictions"
@@ -118,6 +119,38 @@ def settings_behind(config: DistillConfig) -> dict[str, Any]:
 def digest_of(settings: Any) -> str:
     """Names settings: the first 12 digits of a SHA-256 over them as JSON."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
+class Measured(Protocol):
+    """What a line of any table of results says of where it belongs."""
+
+    @property
+    def set(self) -> str:
+        """The set of pairs or entries."""
+
+    @property
+    def method(self) -> str:
+        """The method."""
+
+    @property
+    def seed(self) -> int:
+        """The seed."""
+
+    @property
+    def settings(self) -> str:
+        """Names all settings."""
+
+
+def latest(lines: Iterable[M]) -> list[M]:
+    """Those that count: a set's last settings alone, and of two of one set, method and seed the later.
+
+    Args:
+        lines: In the order they were written.
+    """
+    written = list(lines)
+    settings = {line.set: line.settings for line in written}
+    last = [line for line in written if line.settings == settings[line.set]]
+    return list({(line.set, line.method, line.seed): line for line in last}.values())
 
 
 def predictions_file(results: Path, pair_set: str, method: str, seed: int) -> Path:

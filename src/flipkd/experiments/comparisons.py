@@ -8,7 +8,7 @@ import numpy as np
 
 from flipkd.errors import FlipkdError
 from flipkd.evaluation.intervals import Estimate, Interval, Metric, draw_rows, estimate, mean_sd, paired_interval
-from flipkd.experiments.cells import CELLS, Cell, read_cells, read_predictions
+from flipkd.experiments.cells import CELLS, Cell, latest, read_cells, read_predictions
 from flipkd.experiments.sets import PAIR_SETS
 
 ONE_MODEL = (
@@ -101,16 +101,13 @@ def by_set(cells: Iterable[Cell]) -> BySet:
         cells: In the order they were written: of two of one set, method and seed the first was run again. Of a set
             whose settings changed, the cells of the last ones alone are taken: methods are compared at one recipe.
     """
-    written = list(cells)
-    settings = {cell.set: cell.settings for cell in written}
-    last = {(cell.set, cell.method, cell.seed): cell for cell in written if cell.settings == settings[cell.set]}
     sets, methods = list(PAIR_SETS), [*ONE_MODEL, *TWO_MODELS]
 
     def place(name: str, known: list[str]) -> tuple[int, str]:
         return (known.index(name) if name in known else len(known), name)
 
     found: BySet = {}
-    for cell in sorted(last.values(), key=lambda cell: (place(cell.set, sets), place(cell.method, methods), cell.seed)):
+    for cell in sorted(latest(cells), key=lambda cell: (place(cell.set, sets), place(cell.method, methods), cell.seed)):
         found.setdefault(cell.set, {}).setdefault(cell.method, {})[cell.seed] = cell
     return found
 

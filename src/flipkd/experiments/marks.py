@@ -32,8 +32,7 @@ class Condition:
     """Those of them where it holds."""
     thin: tuple[str, ...]
     """Those of them with fewer seeds than were asked for."""
-
-    alone: tuple[str, ...] = ()
+    alone: tuple[str, ...]
     """Those of them where the method's answer is the teacher's alone, which validation chose."""
 
     @property

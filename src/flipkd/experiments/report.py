@@ -130,7 +130,8 @@ def _heading(found: Sequence[SetResults]) -> str:
             "trainings. Bold: 0 lies outside.",
             "Every set is measured with one recipe; where that is an earlier one, the defaults have changed since, and "
             "its figures are not those of today's. Recipes were changed after test figures of earlier ones on these "
-            "same rows had been seen, but chosen on other pairs (docs/lab-log.md).",
+            "same rows had been seen. Their values were chosen on other pairs, but that Gemma's rate was lowered is "
+            "owed to a run of this table that went wrong, too (docs/lab-log.md).",
             table(
                 [
                     "set",

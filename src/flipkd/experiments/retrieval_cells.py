@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flipkd.experiments.cells import read_lines, versions
+from flipkd.experiments.cells import latest, read_lines, versions
 from flipkd.experiments.retrieval import RetrievalResult
 from flipkd.experiments.sections import code, table
 
@@ -87,14 +87,10 @@ def read_retrieval(results: Path) -> list[RetrievalCell]:
 def retrieval_table(cells: Iterable[RetrievalCell]) -> str:
     """A Markdown table, a row a set and method in the order they come: means over the seeds ± standard deviation.
 
-    Of two cells of one set, method and seed the later counts: the first was run again. Of a set whose settings changed,
-    the cells of the last ones alone are taken.
+    Which cells count, `flipkd.experiments.cells.latest` says.
     """
     groups: dict[tuple[str, str], list[RetrievalCell]] = defaultdict(list)
-    written = list(cells)
-    settings = {cell.set: cell.settings for cell in written}
-    last = [cell for cell in written if cell.settings == settings[cell.set]]
-    for cell in {(cell.set, cell.method, cell.seed): cell for cell in last}.values():
+    for cell in latest(cells):
         groups[cell.set, cell.method].append(cell)
     head = ["set", "method", "NDCG@10", "MRR@10", "success@1", "queries", "seeds", "seconds"]
     rows = [

@@ -36,6 +36,9 @@ def mean_gain(student: Student) -> float:
 
     Args:
         student: With its adapter, not merged.
+
+    Returns:
+        A ratio, without a unit: 5.1 for SmolLM2-135M, 0.97 for Gemma 3 270M.
     """
     from peft.tuners.lora import LoraLayer
 
