@@ -7,8 +7,15 @@ import pytest
 
 from experiments.collections_by_hand import write_set
 from flipkd import FlipkdError, Matcher
+from flipkd.experiments.cells import read_predictions
 from flipkd.experiments.retrieval import Fusion, fit_fusion, rank_collection, reordered
-from flipkd.experiments.retrieval_cells import RetrievalCell, read_retrieval, retrieval_table, write_retrieval
+from flipkd.experiments.retrieval_cells import (
+    RetrievalCell,
+    read_queries,
+    read_retrieval,
+    retrieval_table,
+    write_retrieval,
+)
 from flipkd.experiments.retrieval_sets import RetrievalSet, read_collection
 from flipkd.retrieval.metrics import mrr, ndcg, ranked
 from flipkd.teacher.teacher import Teacher
@@ -116,9 +123,14 @@ def test_cells_come_back_as_they_were_written(tmp_path, collection, matcher, tea
         RetrievalCell.of(result, retrieval_set="toy", seed=0, settings="0c0ffee", commit="abc") for result in results
     ]
     assert read_retrieval(tmp_path) == []
-    write_retrieval(tmp_path, cells[:2])
-    write_retrieval(tmp_path, cells[2:])
+    queries = collection.queries["test"].ids
+    write_retrieval(tmp_path, cells[:2], results[:2], queries)
+    write_retrieval(tmp_path, cells[2:], results[2:], queries)
     assert read_retrieval(tmp_path) == cells
+    found = read_predictions(tmp_path, "toy", "encoder", 0)
+    assert found["query"].tolist() == queries
+    np.testing.assert_array_equal(found["success1"], results[2].success1)
+    np.testing.assert_array_equal(read_queries(tmp_path, cells)["toy", "encoder", 0], results[2].ndcg10)
     assert cells[0].queries == 3
     assert cells[0].ndcg10 == pytest.approx(results[0].ndcg10.mean())
 
@@ -129,11 +141,28 @@ def test_a_broken_line_is_named(tmp_path):
         read_retrieval(tmp_path)
 
 
-def test_the_table_gives_means_over_the_seeds():
-    def cell(method, seed, ndcg10):
-        return RetrievalCell("toy", method, seed, 50, ndcg10, 0.5, 0.25, 2.0, "0c0ffee", "abc", {})
+def cell_of(method, seed, ndcg10):
+    return RetrievalCell("toy", method, seed, 50, ndcg10, 0.5, 0.25, 2.0, "0c0ffee", "abc", {})
 
-    lines = retrieval_table([cell("bm25", 0, 0.3), cell("encoder", 0, 0.4), cell("encoder", 1, 0.5)]).splitlines()
-    assert lines[2] == "| `toy` | `bm25` | 0.300 | 0.500 | 0.250 | 50 | 1 | 2.0 |"
-    assert lines[3] == "| `toy` | `encoder` | 0.450 ± 0.071 | 0.500 ± 0.000 | 0.250 ± 0.000 | 50 | 2 | 2.0 |"
+
+def test_the_table_gives_means_over_the_seeds():
+    cells = [cell_of("bm25", 0, 0.3), cell_of("encoder", 0, 0.4), cell_of("encoder", 1, 0.5)]
+    lines = retrieval_table(cells, {}).splitlines()
+    assert lines[2] == "| `toy` | `bm25` | 0.300 | 0.500 | 0.250 | – | itself | 50 | 1 | 2.0 |"
+    assert lines[3] == "| `toy` | `encoder` | 0.450 ± 0.071 | 0.500 ± 0.000 | 0.250 ± 0.000 | – | – | 50 | 2 | 2.0 |"
     assert len(lines) == 4
+
+
+def test_differences_are_paired_by_query_over_the_seeds_that_both_have():
+    """Ten points more for every query are ten points in every draw of them, however much queries differ."""
+    rng = np.random.default_rng(0)
+    hard = rng.uniform(0, 0.9, 50)
+    cells = [cell_of("bm25", 0, hard.mean()), cell_of("encoder", 0, hard.mean() + 0.1), cell_of("encoder", 1, 0.0)]
+    queries = {("toy", "bm25", 0): hard, ("toy", "encoder", 0): hard + 0.1, ("toy", "encoder", 1): 0 * hard}
+    assert "| **+10.0 [+10.0, +10.0]** |" in retrieval_table(cells, queries)
+    queries["toy", "encoder", 0] = hard + rng.standard_normal(50)
+    assert "**" not in retrieval_table(cells, queries)
+
+
+def test_cells_from_before_queries_were_kept_have_no_difference(tmp_path):
+    assert read_queries(tmp_path, [cell_of("bm25", 0, 0.3)]) == {}

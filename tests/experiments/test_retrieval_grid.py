@@ -75,4 +75,6 @@ def test_a_further_seed_is_trained_alone(run):
 
 def test_the_report_shows_them(run):
     run(seeds=1)
-    assert "| `toy` | `encoder_decoder` |" in write_report(run.results).read_text()
+    report = write_report(run.results).read_text()
+    (row,) = [line for line in report.splitlines() if line.startswith("| `toy` | `encoder_decoder` |")]
+    assert row.count("[") == 2, "with its intervals to the teacher and to BM25"

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
@@ -173,25 +173,31 @@ def write_cell(
         group: (n,) which pairs belong together, since they share a text: they are no independent observations.
         value: (n,) what the method says of each pair, in the unit of `Cell.threshold`.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    file = predictions_file(results, cell.set, cell.method, cell.seed)
-    columns = {
+    columns: dict[str, np.ndarray] = {
         "row": row.astype(np.int32),
         "label": label.astype(np.int8),
         "group": group.astype(np.int32),
         "value": value.astype(np.float64),
         "match": value >= cell.threshold,
     }
-    with written_whole(file) as partial:
-        pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), partial)
+    write_columns(predictions_file(results, cell.set, cell.method, cell.seed), columns)
     with (results / CELLS).open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(asdict(cell), ensure_ascii=False) + "\n")
 
 
+def write_columns(file: Path, columns: Mapping[str, np.ndarray]) -> None:
+    """Write a parquet file of columns of one length, whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with written_whole(file) as partial:
+        pq.write_table(pa.table({name: pa.array(column) for name, column in columns.items()}), partial)
+
+
 def read_predictions(results: Path, pair_set: str, method: str, seed: int) -> dict[str, np.ndarray]:
     """The predictions of a cell by column: ``row``, ``label``, ``group``, ``value``, ``match``, each (n,).
+
+    Of a retrieval cell: ``query`` and its figures, each (queries,).
 
     Raises:
         FlipkdError: If the file is not there.

@@ -13,7 +13,7 @@ from flipkd.evaluation.intervals import LEVEL, REPLICATES
 from flipkd.experiments.cells import Cell
 from flipkd.experiments.comparisons import SetResults, by_set, over_seeds, read_results
 from flipkd.experiments.marks import Condition, marks, of_today
-from flipkd.experiments.retrieval_cells import RetrievalCell, read_retrieval, retrieval_table
+from flipkd.experiments.retrieval_cells import RetrievalCell, read_queries, read_retrieval, retrieval_table
 from flipkd.experiments.retrieval_grid import retrieval_digest
 from flipkd.experiments.retrieval_sets import RETRIEVAL_SETS
 from flipkd.experiments.sections import DASH, code, listed, set_section, table
@@ -175,11 +175,12 @@ def _retrieval(results: Path) -> list[str]:
         "Written from `retrieval.jsonl`. Commits of the cells: "
         f"{listed(dict.fromkeys(code(cell.commit) for cell in cells))}. Sets of an earlier recipe alone: "
         f"{listed(sorted(earlier))}. Entries are ranked for the test queries; figures are means over the seeds ± the "
-        "standard deviation over them, without intervals. `decoder` and `encoder_decoder` order the encoder's best "
-        "entries anew. Teacher and student learnt from the same pairs, whose non-matches are what BM25 ranks high; on "
-        "the two FAQ sets the student saw what the teacher says of its own training pairs. `seconds` are those of "
-        "answering, entries encoded included.",
-        retrieval_table(cells),
+        "standard deviation over them. Differences are in points with intervals as above, of draws of the queries; a "
+        "dash where the figures of each query were not kept yet. `decoder` and `encoder_decoder` order the encoder's "
+        "best entries anew. Teacher and student learnt from the same pairs, whose non-matches are what BM25 ranks "
+        "high; on the two FAQ sets the student saw what the teacher says of its own training pairs. `seconds` are "
+        "those of answering, entries encoded included.",
+        retrieval_table(cells, read_queries(results, cells)),
     ]
 
 

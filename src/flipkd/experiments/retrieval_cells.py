@@ -2,19 +2,26 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from flipkd.experiments.cells import latest, read_lines, versions
+from flipkd.evaluation.intervals import Estimate, draw_rows, mean_sd, paired_interval
+from flipkd.experiments.cells import latest, predictions_file, read_lines, read_predictions, versions, write_columns
 from flipkd.experiments.retrieval import RetrievalResult
-from flipkd.experiments.sections import code, table
+from flipkd.experiments.sections import code, difference, spread, table
 
 RETRIEVAL = "retrieval.jsonl"
 FIGURES = ("ndcg10", "mrr10", "success1")
+REFERENCES = ("teacher", "bm25")
+"""What every method is compared to, paired by query."""
+
+PerQuery = Mapping[tuple[str, str, int], NDArray[np.float64]]
+"""By set, method and seed, (queries,) in one order for all methods of a set."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +74,20 @@ class RetrievalCell:
         )
 
 
-def write_retrieval(results: Path, cells: Iterable[RetrievalCell]) -> None:
-    """Append cells in one write, so that a set and seed are there whole or not at all."""
-    results.mkdir(parents=True, exist_ok=True)
+def write_retrieval(
+    results: Path, cells: Sequence[RetrievalCell], found: Sequence[RetrievalResult], queries: Sequence[str]
+) -> None:
+    """Keep cells: first what was found for each query, then all lines in one write, so that a listed set is whole.
+
+    Args:
+        results: The folder.
+        cells: Of one set and seed.
+        found: What each cell is the mean of, in the order of the cells.
+        queries: Their ids.
+    """
+    for cell, each in zip(cells, found, strict=True):
+        columns = {"query": np.array(queries)} | {figure: getattr(each, figure) for figure in FIGURES}
+        write_columns(predictions_file(results, *_key(cell)), columns)
     made = "".join(json.dumps(asdict(cell), ensure_ascii=False) + "\n" for cell in cells)
     with (results / RETRIEVAL).open("a", encoding="utf-8") as lines:
         lines.write(made)
@@ -84,29 +102,56 @@ def read_retrieval(results: Path) -> list[RetrievalCell]:
     return list(read_lines(results / RETRIEVAL, RetrievalCell))
 
 
-def retrieval_table(cells: Iterable[RetrievalCell]) -> str:
+def read_queries(results: Path, cells: Iterable[RetrievalCell]) -> PerQuery:
+    """NDCG@10 by query of the cells that have it: those from before it was kept have none."""
+    return {
+        _key(cell): read_predictions(results, *_key(cell))["ndcg10"]
+        for cell in latest(cells)
+        if predictions_file(results, *_key(cell)).is_file()
+    }
+
+
+def retrieval_table(cells: Iterable[RetrievalCell], queries: PerQuery) -> str:
     """A Markdown table, a row a set and method in the order they come: means over the seeds ± standard deviation.
 
     Which cells count, `flipkd.experiments.cells.latest` says.
+
+    Args:
+        cells: Of all sets, methods and seeds.
+        queries: NDCG@10 of each query, for the intervals; a dash where it is missing.
     """
     groups: dict[tuple[str, str], list[RetrievalCell]] = defaultdict(list)
     for cell in latest(cells):
         groups[cell.set, cell.method].append(cell)
-    head = ["set", "method", "NDCG@10", "MRR@10", "success@1", "queries", "seeds", "seconds"]
+    estimates = {
+        (name, method): {cell.seed: _estimate(queries[key]) for cell in group if (key := _key(cell)) in queries}
+        for (name, method), group in groups.items()
+    }
+    head = ["set", "method", "NDCG@10", "MRR@10", "success@1", *(f"NDCG@10 to {code(name)}" for name in REFERENCES)]
     rows = [
         [
             code(name),
             code(method),
-            *(_spread([getattr(cell, figure) for cell in group]) for figure in FIGURES),
+            *(spread(mean_sd([getattr(cell, figure) for cell in group])) for figure in FIGURES),
+            *(
+                "itself" if method == reference
+                else difference(paired_interval(estimates[name, method], estimates.get((name, reference), {})))
+                for reference in REFERENCES
+            ),
             ", ".join(map(str, dict.fromkeys(cell.queries for cell in group))),
             str(len(group)),
             f"{np.mean([cell.seconds for cell in group]):.1f}",
         ]
         for (name, method), group in groups.items()
-    ]
-    return table(head, rows)
+    ]  # fmt: skip
+    return table([*head, "queries", "seeds", "seconds"], rows)
 
 
-def _spread(values: list[float]) -> str:
-    mean = f"{np.mean(values):.3f}"
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.3f}"
+def _key(cell: RetrievalCell) -> tuple[str, str, int]:
+    return cell.set, cell.method, cell.seed
+
+
+def _estimate(values: NDArray[np.float64]) -> Estimate:
+    """The mean over the queries, and over each draw of them: the same draws for all methods and seeds."""
+    counts = draw_rows(np.zeros(len(values)), np.arange(len(values)), both=False)
+    return Estimate(float(values.mean()), values @ counts / len(values))

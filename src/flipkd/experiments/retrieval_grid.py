@@ -67,7 +67,7 @@ def run_retrieval(config: ReproduceConfig) -> None:
         cells = [
             RetrievalCell.of(each, retrieval_set=name, seed=seed, settings=settings, commit=made_by) for each in found
         ]
-        write_retrieval(results, cells)
+        write_retrieval(results, cells, found, collection.queries["test"].sample(QUERIES).ids)
 
 
 def settings_of(retrieval_set: RetrievalSet) -> dict[str, Any]:

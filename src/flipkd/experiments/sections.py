@@ -62,7 +62,7 @@ def _rows(each: SetResults, width: int, line: Callable[[SetResults, str], list[s
 def _figures(each: SetResults, method: str) -> list[str]:
     share, seconds = (each.over_seeds(method, figure) for figure in ("trainable", "seconds"))
     return [
-        *(_spread(each.over_seeds(method, figure)) for figure in FIGURES),
+        *(spread(each.over_seeds(method, figure)) for figure in FIGURES),
         str(len(each.cells[method])) if method in each.cells else DASH,
         f"{share[0]:.2%}" if share else DASH,
         f"{seconds[0] / 60:.1f}" if seconds else DASH,
@@ -70,7 +70,8 @@ def _figures(each: SetResults, method: str) -> list[str]:
     ]
 
 
-def _spread(found: tuple[float, float | None] | None) -> str:
+def spread(found: tuple[float, float | None] | None) -> str:
+    """Mean ± standard deviation, as `mean_sd` gives them; a dash for none."""
     if found is None:
         return DASH
     mean, deviation = found
@@ -80,19 +81,19 @@ def _spread(found: tuple[float, float | None] | None) -> str:
 def _differences(each: SetResults, method: str) -> list[str]:
     return [
         "itself" if method == reference and method in each.cells
-        else _difference(each.differences.get((metric, method, reference)))
+        else difference(each.differences.get((metric, method, reference)))
         for metric, reference in SHOWN
     ]  # fmt: skip
 
 
-def _difference(interval: Interval | None) -> str:
-    """Such as ``+1.2 [-0.5, +2.9]``, in points."""
+def difference(interval: Interval | None) -> str:
+    """Such as ``+1.2 [-0.5, +2.9]``, in points; a dash for none."""
     if interval is None:
         return DASH
-    difference, low, high = (
+    middle, low, high = (
         f"{round(100 * end, 1) + 0.0:+.1f}" for end in (interval.difference, interval.low, interval.high)
     )
-    shown = f"{difference} [{low}, {high}]"
+    shown = f"{middle} [{low}, {high}]"
     return f"**{shown}**" if interval.settled else shown
 
 
