@@ -1,6 +1,9 @@
 """When a text is empty, and when two texts count as the same."""
 
+import hashlib
+import json
 import unicodedata
+from collections.abc import Sequence
 
 UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
 """Unicode categories of characters that show nothing: control, format and separator characters."""
@@ -21,3 +24,8 @@ def text_key(text: str) -> str:
     NFKC, then casefolded, then without white space: ``"Pay ＢＩＬＬ"`` and ``"pay bill "`` are the same.
     """
     return "".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def texts_digest(texts: Sequence[str]) -> str:
+    """SHA-256 (hexadecimal) of texts in their order."""
+    return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()

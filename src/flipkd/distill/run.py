@@ -41,7 +41,7 @@ def distill(config: DistillConfig) -> Path:
     require_one_process()
     config.require_files()
     splits = read_splits(config)
-    work = Workspace(config, {name: table.digest() for name, table in splits.tables.items()})
+    work = Workspace(config, splits.digests)
     device = choose_device(config.device)
     cache = Path(config.cache_dir).expanduser()
     teacher, signal = teach(config, splits, work, device, cache)

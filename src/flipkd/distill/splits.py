@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flipkd.console import announce, warn
+from flipkd.data.identity import texts_digest
 from flipkd.data.reader import read_pairs, read_texts
 from flipkd.data.splits import grouped_split
 from flipkd.data.table import PairTable
@@ -33,6 +34,12 @@ class Splits:
         """The labelled splits there are, by name."""
         tables = {"train": self.train, "validation": self.validation}
         return tables if self.test is None else tables | {"test": self.test}
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The content of all that is learnt from or measured on, by name."""
+        digests = {name: table.digest() for name, table in self.tables.items()}
+        return digests | ({"unlabelled": texts_digest(self.unlabelled)} if self.unlabelled else {})
 
 
 def read_splits(config: DistillConfig) -> Splits:

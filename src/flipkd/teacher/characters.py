@@ -4,7 +4,6 @@ It is the weak teacher of a language whose encoders are not at hand: BERT's arch
 pretrained for a few minutes on the user's own texts. `fit_teacher` then fine-tunes it as any other.
 """
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from flipkd.console import announce
+from flipkd.data.identity import texts_digest
 from flipkd.errors import FlipkdError
 from flipkd.teacher.loading import without_bars
 
@@ -78,7 +78,7 @@ def make_character_encoder(
         FlipkdError: If there are fewer than 2 distinct texts, or the folder holds something else.
     """
     chosen = _choose(texts, config.limit, seed)
-    record = {"texts": _digest(chosen), "seed": seed, "config": asdict(config)}
+    record = {"texts": texts_digest(chosen), "seed": seed, "config": asdict(config)}
     if folder.exists():
         _require_same(folder, record)
         announce("character encoder", "kept", f"an earlier run finished {folder}")
@@ -110,10 +110,6 @@ def _choose(texts: Sequence[str], limit: int, seed: int) -> list[str]:
         raise FlipkdError("A character encoder is trained on 2 distinct texts or more. Bring more texts.")
     rows = np.sort(np.random.default_rng(seed).permutation(len(distinct))[:limit])
     return [distinct[row] for row in rows]
-
-
-def _digest(texts: list[str]) -> str:
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 
 def _require_same(folder: Path, record: dict[str, Any]) -> None:
