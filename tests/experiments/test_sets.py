@@ -42,6 +42,14 @@ def test_further_texts_are_in_no_pair_of_the_sample(data):
     assert all(text.startswith("train") for text in sample.unlabelled)
 
 
+def test_of_more_further_texts_than_the_warm_up_reads_a_sample_is_drawn(data, monkeypatch):
+    sample = draw(TOY, data, unlabelled=5)
+    assert sample.further == sample.unlabelled
+    monkeypatch.setattr("flipkd.experiments.sets.FURTHER", 2)
+    assert len(sample.further) == 2
+    assert sample.further == [text for text in sample.unlabelled if text in sample.further]
+
+
 def test_a_missing_set_names_its_file_and_the_way_out(tmp_path):
     with pytest.raises(FlipkdError, match=r"toy/train\.jsonl\.gz.*--only"):
         draw(TOY, tmp_path)

@@ -17,7 +17,7 @@ from flipkd.experiments.cells import Cell, commit, digest_of, read_cells, settin
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.methods import PAPER, SetRun
 from flipkd.experiments.outcome import Outcome
-from flipkd.experiments.sets import PAIR_SETS, PINNED, PairSet, Sample, draw, groups
+from flipkd.experiments.sets import FURTHER, PAIR_SETS, PINNED, PairSet, Sample, draw, groups
 from flipkd.teacher.characters import CharacterConfig, make_character_encoder
 from flipkd.teacher.training import TeacherConfig
 
@@ -99,6 +99,8 @@ def settings_of(pair_set: PairSet) -> dict[str, Any]:
         "teacher": pair_set.teacher,
         "teacher_training": CHARACTERS_TRAINING if from_nothing else TeacherConfig(),
         "directed": pair_set.directed,
+        # Of the pairs and of `FURTHER` texts.
+        "warmup_epochs": 4.0,
         **PINNED.get(pair_set.student, {}),
     }
 
@@ -106,7 +108,7 @@ def settings_of(pair_set: PairSet) -> dict[str, Any]:
 def settings_digest(pair_set: PairSet) -> str:
     """Names all settings behind the cells of a set."""
     made = settings_behind(DistillConfig(**settings_of(pair_set)))
-    return digest_of([made, PAPER, asdict(CharacterConfig()), pair_set.rows])
+    return digest_of([made, PAPER, asdict(CharacterConfig()), pair_set.rows, FURTHER])
 
 
 def set_run(config: ReproduceConfig, pair_set: PairSet, sample: Sample, seed: int) -> SetRun:
@@ -137,14 +139,13 @@ def set_run(config: ReproduceConfig, pair_set: PairSet, sample: Sample, seed: in
         def make_teacher() -> None:
             make_character_encoder(texts, folder, seed=seed, config=CharacterConfig(), device=device)
 
-    # The further texts are for the encoder of characters: all methods warm up on the texts of the pairs alone.
-    splits = Splits(sample.train, sample.validation, sample.test, [])
+    splits = Splits(sample.train, sample.validation, sample.test, sample.further)
     return SetRun(settings, splits, shared, device, Path(config.cache_dir).expanduser(), make_teacher)
 
 
 def unlabelled(pair_set: PairSet) -> int:
-    """How many further texts of the training file a set needs."""
-    return CharacterConfig().limit if pair_set.teacher == CHARACTERS else 0
+    """How many further texts of the training file a set needs: an encoder that starts from nothing learns from more."""
+    return CharacterConfig().limit if pair_set.teacher == CHARACTERS else FURTHER
 
 
 def _keep(results: Path, key: Key, sample: Sample, run: SetRun, outcome: Outcome) -> None:

@@ -19,7 +19,7 @@ from flipkd.distill.workspace import Workspace
 from flipkd.evaluation.answer import fit_answer
 from flipkd.evaluation.overlap import overlap
 from flipkd.evaluation.thresholds import best_threshold
-from flipkd.experiments.labels import LIMITS, LabelWarmupTrainer, label_signal
+from flipkd.experiments.labels import LIMITS, PASSES, LabelWarmupTrainer, label_signal
 from flipkd.experiments.outcome import Outcome
 from flipkd.files import written_whole
 from flipkd.student.inference import EncodedPairs
@@ -72,7 +72,7 @@ class SetRun:
         self.cache = cache
         # Hours of trainings share their machine with other work, whose time is not theirs.
         clock = time.process_time if device == "cpu" else time.perf_counter
-        self.work = Workspace(config, {name: table.digest() for name, table in splits.tables.items()}, clock)
+        self.work = Workspace(config, splits.digests, clock)
         self.methods: dict[str, Callable[[], Outcome]] = {
             "floor": self._floor,
             "teacher": self._teacher_alone,
@@ -173,12 +173,12 @@ class SetRun:
 
         def from_labels() -> None:
             run.reset()
-            epochs, rate = self.config.warmup_epochs, warm_up_rate(self.config, self.student)
+            rate = warm_up_rate(self.config, self.student)
             run.stage(
                 "label_warm_up",
                 lambda folder: LabelWarmupTrainer(
                     self.student,
-                    run.arguments(folder, epochs, rate, evaluate=False),
+                    run.arguments(folder, PASSES, rate, evaluate=False),
                     config=self.config,
                     pairs=self.splits.train,
                 ),

@@ -41,6 +41,9 @@ PINNED: dict[str, dict[str, Any]] = {
 }
 """By student what `auto` takes on a CPU, so that neither a GPU nor another rule changes what a cell's settings name."""
 
+FURTHER = 2000
+"""Texts of pairs that are not learnt from, without their labels: the warm-up reads them beside those of the pairs."""
+
 _ENGLISH = ("smollm2-135m", "minilm")
 _CHINESE = ("gemma3-270m", "characters")
 
@@ -82,6 +85,12 @@ class Sample:
     """(n,) int64: the rows of the test file, from 0, that were drawn."""
     unlabelled: list[str]
     """Further training texts, whose labels nobody reads; in no pair above."""
+
+    @property
+    def further(self) -> list[str]:
+        """Those of the warm-up: `FURTHER` of them, or all."""
+        chosen = np.sort(np.random.default_rng(0).permutation(len(self.unlabelled))[:FURTHER])
+        return [self.unlabelled[number] for number in chosen]
 
     @property
     def digest(self) -> str:
