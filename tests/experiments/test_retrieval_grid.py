@@ -11,7 +11,8 @@ from flipkd.experiments import retrieval_grid
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.report import write_report
 from flipkd.experiments.retrieval_cells import read_retrieval
-from flipkd.experiments.retrieval_sets import RetrievalSet
+from flipkd.experiments.retrieval_grid import further_texts
+from flipkd.experiments.retrieval_sets import RetrievalSet, read_collection
 
 pytest.importorskip("bm25s")
 
@@ -57,6 +58,19 @@ def test_a_set_is_trained_on_its_own_pairs_as_directed(run):
     assert set(pairs.label) == {0, 1}
     assert "reset the pin of my card" in pairs.text_b
     assert "open account" in read_pairs(config.validation).text_b
+
+
+def test_the_warm_up_reads_entries_and_training_queries_that_are_in_no_pair(run, tmp_path):
+    collection = read_collection(SETS["toy"], tmp_path)
+    further = further_texts(collection, {"cost of a card", collection.texts[0]})
+    assert {"reset the pin of my card", "my card is lost or stolen new card and new pin"} < set(further)
+    assert not {"cost of a card", "how do i reset my pin send a text"} & set(further), "in the pairs"
+    assert not {"open account", "close account"} & set(further), "queries of other splits"
+
+
+def test_where_the_pairs_hold_all_texts_there_are_no_further_ones(run):
+    (config,) = run(seeds=1)
+    assert config.unlabelled is None
 
 
 def test_every_method_gets_a_cell_once(run):

@@ -17,7 +17,7 @@ from flipkd.experiments.cells import Cell, commit, digest_of, read_cells, settin
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.methods import PAPER, SetRun
 from flipkd.experiments.outcome import Outcome
-from flipkd.experiments.sets import FURTHER, PAIR_SETS, PINNED, PairSet, Sample, draw, groups
+from flipkd.experiments.sets import FURTHER, PAIR_SETS, PINNED, WARM_UP_PASSES, PairSet, Sample, draw, groups
 from flipkd.teacher.characters import CharacterConfig, make_character_encoder
 from flipkd.teacher.training import TeacherConfig
 
@@ -99,8 +99,7 @@ def settings_of(pair_set: PairSet) -> dict[str, Any]:
         "teacher": pair_set.teacher,
         "teacher_training": CHARACTERS_TRAINING if from_nothing else TeacherConfig(),
         "directed": pair_set.directed,
-        # Of the pairs and of `FURTHER` texts.
-        "warmup_epochs": 4.0,
+        "warmup_epochs": WARM_UP_PASSES,
         **PINNED.get(pair_set.student, {}),
     }
 

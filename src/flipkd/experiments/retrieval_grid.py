@@ -1,6 +1,7 @@
 """The retrieval sets of `flipkd reproduce`: each student is trained by `flipkd distill`, then ranks."""
 
 import json
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.retrieval import rank_collection
 from flipkd.experiments.retrieval_cells import RetrievalCell, read_retrieval, write_retrieval
 from flipkd.experiments.retrieval_sets import RETRIEVAL_SETS, Collection, RetrievalSet, read_collection
-from flipkd.experiments.sets import PINNED
+from flipkd.experiments.sets import FURTHER, PINNED, WARM_UP_PASSES, some
+from flipkd.files import write_whole
 from flipkd.matching.matcher import Matcher
 from flipkd.teacher.teacher import Teacher
 
@@ -78,6 +80,7 @@ def settings_of(retrieval_set: RetrievalSet) -> dict[str, Any]:
         "keep_teacher": True,
         "directed": True,
         "baseline": False,
+        "warmup_epochs": WARM_UP_PASSES,
         **PINNED.get(retrieval_set.student, {}),
     }
 
@@ -85,7 +88,7 @@ def settings_of(retrieval_set: RetrievalSet) -> dict[str, Any]:
 def retrieval_digest(retrieval_set: RetrievalSet) -> str:
     """Names all settings behind the cells of a set."""
     made = settings_behind(DistillConfig(**settings_of(retrieval_set)))
-    return digest_of([made, retrieval_set.file, retrieval_set.fields, TRAIN, VALIDATION, QUERIES])
+    return digest_of([made, retrieval_set.file, retrieval_set.fields, TRAIN, VALIDATION, QUERIES, FURTHER])
 
 
 def _student(config: ReproduceConfig, retrieval_set: RetrievalSet, collection: Collection, seed: int) -> Path:
@@ -95,13 +98,20 @@ def _student(config: ReproduceConfig, retrieval_set: RetrievalSet, collection: C
     if folder.is_dir():
         return folder
     files = {}
+    known: set[str] = set()
     for split, limit in (("train", TRAIN), ("validation", VALIDATION)):
         files[split] = folder.with_name(f"{folder.name}-{split}.jsonl")
-        _write(files[split], training_pairs(collection, split, limit=limit))
+        pairs = training_pairs(collection, split, limit=limit)
+        known.update(pairs.texts())
+        _write(files[split], pairs)
+    further = folder.with_name(f"{folder.name}-further.txt")
+    texts = further_texts(collection, known)
+    write_whole(further, "".join(f"{text}\n" for text in texts))
     return distill(
         DistillConfig(
             train=str(files["train"]),
             validation=str(files["validation"]),
+            unlabelled=str(further) if texts else None,
             output=str(folder),
             **settings_of(retrieval_set),
             seed=seed,
@@ -109,6 +119,21 @@ def _student(config: ReproduceConfig, retrieval_set: RetrievalSet, collection: C
             cache_dir=config.cache_dir,
         )
     )
+
+
+def further_texts(collection: Collection, known: Set[str]) -> list[str]:
+    """Texts without labels for the warm-up: what a user has before anyone asks, entries and the queries of training.
+
+    Args:
+        collection: The set.
+        known: Texts of the pairs.
+
+    Returns:
+        At most `FURTHER`, each on one line.
+    """
+    texts = dict.fromkeys([*collection.texts, *collection.queries["train"].texts])
+    chosen = some([text for text in texts if text not in known], FURTHER)
+    return [" ".join(text.splitlines()) for text in chosen]
 
 
 def _write(file: Path, pairs: PairTable) -> None:

@@ -1,6 +1,7 @@
 """The public pair sets of the main table, and the sample that is drawn of each."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ PINNED: dict[str, dict[str, Any]] = {
 
 FURTHER = 2000
 """Texts of pairs that are not learnt from, without their labels: the warm-up reads them beside those of the pairs."""
+WARM_UP_PASSES = 4.0
+"""Over those and the texts of the pairs."""
 
 _ENGLISH = ("smollm2-135m", "minilm")
 _CHINESE = ("gemma3-270m", "characters")
@@ -89,8 +92,7 @@ class Sample:
     @property
     def further(self) -> list[str]:
         """Those of the warm-up: `FURTHER` of them, or all."""
-        chosen = np.sort(np.random.default_rng(0).permutation(len(self.unlabelled))[:FURTHER])
-        return [self.unlabelled[number] for number in chosen]
+        return some(self.unlabelled, FURTHER)
 
     @property
     def digest(self) -> str:
@@ -126,7 +128,9 @@ def draw(pair_set: PairSet, data: Path, *, unlabelled: int = 0) -> Sample:
     known = {text for table in drawn.values() for text in table.texts()}
     known |= {text for split in ("validation", "test") for text in whole[split].texts()}
     further = [text for text in whole["train"].texts() if text not in known]
-    chosen = np.sort(np.random.default_rng(0).permutation(len(further))[:unlabelled])
-    return Sample(
-        drawn["train"], drawn["validation"], drawn["test"], rows["test"], [further[number] for number in chosen]
-    )
+    return Sample(drawn["train"], drawn["validation"], drawn["test"], rows["test"], some(further, unlabelled))
+
+
+def some(texts: Sequence[str], most: int) -> list[str]:
+    """At most so many of the texts, always the same ones, in their order."""
+    return [texts[number] for number in np.sort(np.random.default_rng(0).permutation(len(texts))[:most])]
