@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,6 +53,24 @@ def test_no_pair_that_is_measured_on_was_learnt_from_or_is_a_test_pair(data):
     assert (len(learnt), len(measured)) == (10, 14)
     assert not learnt & measured
     assert not any(text.startswith("test") for text in learnt | measured)
+
+
+def test_pairs_that_share_a_text_with_a_learnt_one_are_not_measured_on(data):
+    rows = [{"text_a": f"train {i // 2}", "text_b": f"b {i}", "label": i % 2} for i in range(50)]
+    with gzip.open(data / "one" / "train.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows))
+    sample = held_out_sample(SET, data)
+    measured = [text for text in sample.validation.text_a if text.startswith("train")]
+    assert len(measured) == 6
+    assert not set(sample.train.text_a) & set(measured)
+
+
+def test_in_a_list_of_standard_questions_the_first_texts_alone_are_kept_apart(data):
+    rows = [{"text_a": f"train {i}", "text_b": "the one standard question", "label": i % 2} for i in range(50)]
+    with gzip.open(data / "one" / "train.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows))
+    assert len(held_out_sample(replace(SET, families=True), data).validation) == 14
+    assert len(held_out_sample(SET, data).validation) == 8
 
 
 def test_both_methods_get_the_same_rates_and_a_second_start_trains_none(data):

@@ -93,6 +93,9 @@ def compare_rates(config: ReproduceConfig) -> None:
 def held_out_sample(pair_set: PairSet, data: Path) -> Sample:
     """As many training pairs as the table has; validation, longer by training pairs; one test pair, which is not read.
 
+    No pair that is measured on shares a text with one that is learnt from; with `PairSet.families` the first text alone
+    counts.
+
     Args:
         pair_set: Which set.
         data: The folder of the sets.
@@ -101,9 +104,15 @@ def held_out_sample(pair_set: PairSet, data: Path) -> Sample:
         FlipkdError: If a file is missing or cannot be read.
     """
     learnt, validation, _ = pair_set.rows
-    sample = draw(replace(pair_set, rows=(learnt + HELD_OUT, validation, 1)), data, unlabelled=unlabelled(pair_set))
+    # Twice as many to choose from, since those that share a text with a learnt pair are no new ones.
+    rows = (learnt + 2 * HELD_OUT, validation, 1)
+    sample = draw(replace(pair_set, rows=rows), data, unlabelled=unlabelled(pair_set))
     order = np.random.default_rng(1).permutation(len(sample.train))
-    further = sample.train.select(order[learnt:])
+    train, rest = sample.train.select(order[:learnt]), sample.train.select(order[learnt:])
+    known = set(train.text_a if pair_set.families else train.texts())
+    ends = zip(rest.text_a, rest.text_a if pair_set.families else rest.text_b, strict=True)
+    apart = [row for row, pair in enumerate(ends) if known.isdisjoint(pair)]
+    further = rest.select(np.array(apart[:HELD_OUT], dtype=np.int64))
     held_out = PairTable(
         text_a=[*sample.validation.text_a, *further.text_a],
         text_b=[*sample.validation.text_b, *further.text_b],
@@ -112,7 +121,7 @@ def held_out_sample(pair_set: PairSet, data: Path) -> Sample:
         line=[*sample.validation.line, *further.line],
         extra={},
     )
-    return replace(sample, train=sample.train.select(order[:learnt]), validation=held_out)
+    return replace(sample, train=train, validation=held_out)
 
 
 def _line(
