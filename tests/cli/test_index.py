@@ -130,8 +130,10 @@ def test_an_index_is_measured(idx, model, tmp_path, capsys):
     assert found["bm25"] == found["first_stage"]
     assert found["teacher"] is None
     assert [each["policy"] for each in found["refusals"]] == ["f1", "accuracy"]
-    assert found["refusals"][0]["rightly_refused"] == 1.0
-    assert 0 <= found["refusals"][0]["right_answers"] <= 1
+    refusal = found["refusals"][0]
+    assert refusal["rightly_refused"] == 1.0
+    # Whether a tiny trained model lets "reset my pin" pass differs from machine to machine.
+    assert refusal["right_answers"] in ([None] if refusal["wrongly_refused"] else [0.0, 1.0])
 
 
 def test_a_teacher_is_measured_alone(idx, model, models, tmp_path, capsys):
