@@ -57,8 +57,8 @@ class Workspace:
                 return
             if not config.overwrite:
                 raise FlipkdError(
-                    f"{self.folder} holds unfinished work of other settings or data. Run with those to finish it, "
-                    "or --overwrite to start anew."
+                    f"{self.folder} holds unfinished work of other settings or data, or of a version that did not note "
+                    "--unlabelled. Run with those to finish it, or --overwrite to start anew."
                 )
             remove(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from flipkd.experiments.retrieval_cells import RetrievalCell, read_queries, read
 from flipkd.experiments.retrieval_grid import retrieval_digest
 from flipkd.experiments.retrieval_sets import RETRIEVAL_SETS
 from flipkd.experiments.sections import DASH, code, listed, set_section, table
-from flipkd.experiments.sets import PAIR_SETS
+from flipkd.experiments.sets import FURTHER, PAIR_SETS
 
 REPORT = "report.md"
 PICTURE = "f1.png"
@@ -132,6 +132,9 @@ def _heading(found: Sequence[SetResults]) -> str:
             "its figures are not those of today's. Recipes were changed after test figures of earlier ones on these "
             "same rows had been seen. Their values were chosen on other pairs, but that Gemma's rate was lowered is "
             "owed to a run of this table that went wrong, too (docs/lab-log.md).",
+            f"By today's recipe flipping's warm-up also reads up to {FURTHER:,} texts of other training pairs, without "
+            "their labels, which neither fine-tuning nor `no_teacher_answer` can use. Cells of the recipe before whose "
+            "training that does not change were kept: their commit is an earlier one.",
             table(
                 [
                     "set",
@@ -178,7 +181,8 @@ def _retrieval(results: Path) -> list[str]:
         "standard deviation over them. Differences are in points with intervals as above, of draws of the queries; a "
         "dash where the figures of each query were not kept yet. `decoder` and `encoder_decoder` order the encoder's "
         "best entries anew. Teacher and student learnt from the same pairs, whose non-matches are what BM25 ranks "
-        "high; on the two FAQ sets the student saw what the teacher says of its own training pairs. `seconds` are "
+        "high, the student by today's recipe from further entries and training queries, too; on the two FAQ sets the "
+        "student saw what the teacher says of its own training pairs. `seconds` are "
         "those of answering, entries encoded included.",
         retrieval_table(cells, read_queries(results, cells)),
     ]
@@ -198,8 +202,8 @@ def _marks(found: Sequence[SetResults]) -> str:
         "## What it shows",
         "The marks were set before the table was run. They are counted over the sets that have cells of both methods, "
         f"of today's recipe; of an earlier one: {listed(earlier)}. A mark that names no metric is counted on F1 (our "
-        "reading), and AP stands beside it uncounted. Being above the teacher is not counted where the answer is the "
-        "teacher's alone.",
+        "reading), and AP stands beside it uncounted. The fifth compares teacher and further texts with neither. Being "
+        "above the teacher is not counted where the answer is the teacher's alone.",
     ]
     for number, mark in enumerate(marks(found), start=1):
         entries = [f"{number}. **{mark.text}: {mark.verdict}.**"]
