@@ -42,6 +42,16 @@ def test_further_texts_are_in_no_pair_of_the_sample(data):
     assert all(text.startswith("train") for text in sample.unlabelled)
 
 
+def test_no_text_of_validation_or_test_is_a_further_one_drawn_or_not(data):
+    held = {f"{split} {i}" for split, count in (("validation", 10), ("test", 3)) for i in range(count)}
+    rows = [{"text_a": text, "text_b": f"beside {text}", "label": i % 2} for i, text in enumerate(sorted(held))]
+    with gzip.open(data / "toy" / "train.jsonl.gz", "at", encoding="utf-8") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in rows))
+    further = draw(TOY, data, unlabelled=1000).unlabelled
+    assert any(text.startswith("beside") for text in further)
+    assert not held & set(further)
+
+
 def test_of_more_further_texts_than_the_warm_up_reads_a_sample_is_drawn(data, monkeypatch):
     sample = draw(TOY, data, unlabelled=5)
     assert sample.further == sample.unlabelled

@@ -43,7 +43,7 @@ PINNED: dict[str, dict[str, Any]] = {
 """By student what `auto` takes on a CPU, so that neither a GPU nor another rule changes what a cell's settings name."""
 
 FURTHER = 2000
-"""Texts of pairs that are not learnt from, without their labels: the warm-up reads them beside those of the pairs."""
+"""How many texts of training pairs outside the sample the warm-up reads, without labels, beside those of the pairs."""
 WARM_UP_PASSES = 4.0
 """Over those and the texts of the pairs."""
 
