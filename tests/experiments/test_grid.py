@@ -13,7 +13,7 @@ from flipkd.errors import FlipkdError
 from flipkd.experiments import grid
 from flipkd.experiments.cells import read_cells, read_predictions, settings_behind
 from flipkd.experiments.config import ReproduceConfig
-from flipkd.experiments.labels import PASSES
+from flipkd.experiments.labels import LABEL_PASSES
 from flipkd.experiments.outcome import Outcome
 from flipkd.experiments.sets import PAIR_SETS, PINNED, WARM_UP_PASSES, PairSet, Sample
 from flipkd.student.adapter import first_adapted_layer
@@ -149,7 +149,7 @@ def test_other_settings_are_other_cells_and_another_folder(run, tmp_path, monkey
 
 def test_the_passes_from_labels_are_those_of_the_cells_that_are_there():
     """No digest names them: other ones would pass for today's."""
-    assert PASSES == 6
+    assert LABEL_PASSES == 6
 
 
 def test_settings_that_came_later_leave_the_cells_that_were_measured_before_them():

@@ -164,5 +164,18 @@ def test_differences_are_paired_by_query_over_the_seeds_that_both_have():
     assert "**" not in retrieval_table(cells, queries)
 
 
+@pytest.mark.parametrize("change", [{"ndcg10": 0.0}, {"method": "teacher"}])
+def test_a_file_of_other_queries_or_of_another_run_is_refused(tmp_path, collection, matcher, teacher, change):
+    result = rank_collection(collection, matcher, teacher)[0]
+    cell = RetrievalCell.of(result, retrieval_set="toy", seed=0, settings="0c0ffee", commit="abc")
+    queries = collection.queries["test"].ids
+    write_retrieval(tmp_path, [cell], [result], queries)
+    other = replace(cell, **change)
+    if "method" in change:
+        write_retrieval(tmp_path, [other], [result], queries[::-1])
+    with pytest.raises(FlipkdError, match="Delete the set's lines"):
+        read_queries(tmp_path, [cell, other])
+
+
 def test_cells_from_before_queries_were_kept_have_no_difference(tmp_path):
     assert read_queries(tmp_path, [cell_of("bm25", 0, 0.3)]) == {}

@@ -20,8 +20,8 @@ from flipkd.training.batches import GroupedBatches
 from flipkd.training.config import FlipConfig
 from flipkd.training.stage import StageTrainer, Terms
 
-PASSES = 6.0
-"""Over the pairs: the labels know nothing of further texts, which the warm-up from a teacher reads beside them."""
+LABEL_PASSES = 6.0
+"""Of the warm-up over the pairs: labels know nothing of the further texts that the warm-up from a teacher reads too."""
 LIMITS = DualThresholds(0.5, -0.5, "labels as similarities: none is in doubt")
 
 

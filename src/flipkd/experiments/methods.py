@@ -19,7 +19,7 @@ from flipkd.distill.workspace import Workspace
 from flipkd.evaluation.answer import fit_answer
 from flipkd.evaluation.overlap import overlap
 from flipkd.evaluation.thresholds import best_threshold
-from flipkd.experiments.labels import LIMITS, PASSES, LabelWarmupTrainer, label_signal
+from flipkd.experiments.labels import LABEL_PASSES, LIMITS, LabelWarmupTrainer, label_signal
 from flipkd.experiments.outcome import Outcome
 from flipkd.files import written_whole
 from flipkd.student.inference import EncodedPairs
@@ -178,7 +178,7 @@ class SetRun:
                 "label_warm_up",
                 lambda folder: LabelWarmupTrainer(
                     self.student,
-                    run.arguments(folder, PASSES, rate, evaluate=False),
+                    run.arguments(folder, LABEL_PASSES, rate, evaluate=False),
                     config=self.config,
                     pairs=self.splits.train,
                 ),

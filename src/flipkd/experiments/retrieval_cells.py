@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flipkd.errors import FlipkdError
 from flipkd.evaluation.intervals import Estimate, draw_rows, mean_sd, paired_interval
 from flipkd.experiments.cells import latest, predictions_file, read_lines, read_predictions, versions, write_columns
 from flipkd.experiments.retrieval import RetrievalResult
@@ -103,12 +104,26 @@ def read_retrieval(results: Path) -> list[RetrievalCell]:
 
 
 def read_queries(results: Path, cells: Iterable[RetrievalCell]) -> PerQuery:
-    """NDCG@10 by query of the cells that have it: those from before it was kept have none."""
-    return {
-        _key(cell): read_predictions(results, *_key(cell))["ndcg10"]
-        for cell in latest(cells)
-        if predictions_file(results, *_key(cell)).is_file()
-    }
+    """NDCG@10 by query of the cells that have it: those from before it was kept have none.
+
+    Raises:
+        FlipkdError: If a file is not what its cell is the mean of, or the cells of a set are of different queries.
+    """
+    found: dict[tuple[str, str, int], NDArray[np.float64]] = {}
+    asked: dict[str, list[str]] = {}
+    for cell in latest(cells):
+        file = predictions_file(results, *_key(cell))
+        if not file.is_file():
+            continue
+        said = read_predictions(results, *_key(cell))
+        queries = said["query"].tolist()
+        if asked.setdefault(cell.set, queries) != queries or not np.isclose(said["ndcg10"].mean(), cell.ndcg10):
+            raise FlipkdError(
+                f"{file} is of other queries than the set's other cells, or not what the cell in {RETRIEVAL} is the "
+                "mean of. Delete the set's lines there and run it again."
+            )
+        found[_key(cell)] = said["ndcg10"]
+    return found
 
 
 def retrieval_table(cells: Iterable[RetrievalCell], queries: PerQuery) -> str:

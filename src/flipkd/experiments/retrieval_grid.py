@@ -15,7 +15,7 @@ from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.retrieval import rank_collection
 from flipkd.experiments.retrieval_cells import RetrievalCell, read_retrieval, write_retrieval
 from flipkd.experiments.retrieval_sets import RETRIEVAL_SETS, Collection, RetrievalSet, read_collection
-from flipkd.experiments.sets import FURTHER, PINNED, WARM_UP_PASSES, some
+from flipkd.experiments.sets import FURTHER, PINNED, WARM_UP_PASSES, fixed_sample
 from flipkd.files import write_whole
 from flipkd.matching.matcher import Matcher
 from flipkd.teacher.teacher import Teacher
@@ -132,7 +132,7 @@ def further_texts(collection: Collection, known: Set[str]) -> list[str]:
         At most `FURTHER`, each on one line.
     """
     texts = dict.fromkeys([*collection.texts, *collection.queries["train"].texts])
-    chosen = some([text for text in texts if text not in known], FURTHER)
+    chosen = fixed_sample([text for text in texts if text not in known], FURTHER)
     return [" ".join(text.splitlines()) for text in chosen]
 
 

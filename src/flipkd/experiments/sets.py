@@ -92,7 +92,7 @@ class Sample:
     @property
     def further(self) -> list[str]:
         """Those of the warm-up: `FURTHER` of them, or all."""
-        return some(self.unlabelled, FURTHER)
+        return fixed_sample(self.unlabelled, FURTHER)
 
     @property
     def digest(self) -> str:
@@ -128,9 +128,9 @@ def draw(pair_set: PairSet, data: Path, *, unlabelled: int = 0) -> Sample:
     known = {text for table in drawn.values() for text in table.texts()}
     known |= {text for split in ("validation", "test") for text in whole[split].texts()}
     further = [text for text in whole["train"].texts() if text not in known]
-    return Sample(drawn["train"], drawn["validation"], drawn["test"], rows["test"], some(further, unlabelled))
+    return Sample(drawn["train"], drawn["validation"], drawn["test"], rows["test"], fixed_sample(further, unlabelled))
 
 
-def some(texts: Sequence[str], most: int) -> list[str]:
+def fixed_sample(texts: Sequence[str], most: int) -> list[str]:
     """At most so many of the texts, always the same ones, in their order."""
     return [texts[number] for number in np.sort(np.random.default_rng(0).permutation(len(texts))[:most])]
