@@ -12,18 +12,30 @@ from tiny import pairs, student
 from training.stages import LIMITS, arguments, joint, signal_of, vectors_of, warmup
 
 
-def test_the_joint_loss_falls_and_every_term_and_norm_is_logged(tmp_path):
+def test_the_joint_loss_falls_and_every_term_is_logged_with_its_norm_now_and_then(tmp_path):
     config = FlipConfig(batch_pairs=8, logging_steps=1)
     log = joint(tmp_path, config=config, arguments_=arguments(tmp_path, config, epochs=6)).run()
     steps = [record for record in log if "loss" in record]
     assert steps[-1]["loss"] < steps[0]["loss"]
     for name in ("ce", "soft", "mcl", "distillation"):
         assert all(np.isfinite(record[name]) for record in steps)
-        assert all(record[f"{name}_grad_norm"] > 0 for record in steps)
+        norms = {record["step"]: record[f"{name}_grad_norm"] for record in steps if f"{name}_grad_norm" in record}
+        assert list(norms) == [1, *range(5, len(steps) + 1, 5)]
+        assert all(norm > 0 for norm in norms.values())
     assert {"mcl_inter", "mcl_intra", "kl", "squared"} <= steps[0].keys()
     assert steps[0]["loss"] == pytest.approx(
         sum(steps[0][name] for name in ("ce", "soft", "mcl", "distillation")), rel=1e-5
     )
+
+
+def test_what_is_logged_changes_nothing_that_is_learnt(tmp_path):
+    learnt = []
+    for steps in (1, 1000):
+        config = FlipConfig(batch_pairs=8, logging_steps=steps)
+        trainer = joint(tmp_path / str(steps), config=config)
+        trainer.run()
+        learnt.append(adapter_state(trainer.model))
+    assert all(torch.equal(learnt[0][name], value) for name, value in learnt[1].items())
 
 
 def test_matrix_sets_compare_every_a_with_every_b(tmp_path):

@@ -29,6 +29,8 @@ from flipkd.training.batches import GroupedBatches, Items
 _WEIGHTS = "model.safetensors"
 _LAST_WRITTEN = "trainer_state.json"
 """The Trainer writes this file of a checkpoint last: without it the checkpoint is a torn one."""
+NORMS_EVERY = 5
+"""Logging steps from one with the norms of the terms' gradients to the next: each norm costs a backward pass."""
 
 
 class Terms(NamedTuple):
@@ -135,7 +137,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
 
     def compute_loss(self, model: nn.Module, inputs: Mapping[str, Any], **_: Any) -> Tensor:
-        """The sum of the terms, each logged, with the norm of its gradient at every logging step.
+        """The sum of the terms, each logged, with the norm of its gradient at every fifth logging step.
 
         Raises:
             FlipkdError: If the loss is not finite; names the step and the rows.
@@ -159,15 +161,12 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         return loss
 
     def _norms_are_due(self) -> bool:
-        """Whether steps are logged, this is such a step, and its norms are not yet known.
-
-        They cost a backward pass a term.
-        """
+        """Whether steps are logged, this is one with norms, and they are not yet known."""
         step = self.state.global_step
         if step == self._normed_step or self.args.logging_strategy != "steps":
             return False
         first = step == 0 and self.args.logging_first_step
-        return bool(first or (step + 1) % max(1, int(self.state.logging_steps or 1)) == 0)
+        return bool(first or (step + 1) % (NORMS_EVERY * max(1, int(self.state.logging_steps or 1))) == 0)
 
     def _log_norms(self, model: nn.Module, weighted: Mapping[str, Tensor]) -> None:
         parameters = [p for p in model.parameters() if p.requires_grad]
