@@ -68,6 +68,15 @@ def test_the_warm_up_reads_entries_and_training_queries_that_are_in_no_pair(run,
     assert not {"open account", "close account"} & set(further), "queries of other splits"
 
 
+def test_the_students_warm_up_is_given_a_file_of_them(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(retrieval_grid, "TRAIN", 3)
+    (config,) = run(seeds=1)
+    known = {text for file in (config.train, config.validation) for text in read_pairs(file).texts()}
+    given = retrieval_grid.Path(config.unlabelled).read_text(encoding="utf-8").splitlines()
+    assert given == further_texts(read_collection(SETS["toy"], tmp_path), known)
+    assert given
+
+
 def test_where_the_pairs_hold_all_texts_there_are_no_further_ones(run):
     (config,) = run(seeds=1)
     assert config.unlabelled is None

@@ -137,7 +137,6 @@ def further_texts(collection: Collection, known: Set[str]) -> list[str]:
 
 
 def _write(file: Path, pairs: PairTable) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
     rows = zip(pairs.text_a, pairs.text_b, pairs.require_labels().tolist(), strict=True)
     lines = [json.dumps({"text_a": a, "text_b": b, "label": label}, ensure_ascii=False) + "\n" for a, b, label in rows]
-    file.write_text("".join(lines), encoding="utf-8")
+    write_whole(file, "".join(lines))
