@@ -51,6 +51,15 @@ def test_matrix_sets_compare_every_a_with_every_b(tmp_path):
     assert negative.view(8, 8).sum() > (~label).sum()
 
 
+def test_further_texts_do_not_move_the_ceiling_of_random_pairs(tmp_path):
+    table, config = pairs(40), FlipConfig(batch_pairs=8, sets="matrix")
+    alone, beside = (
+        joint(tmp_path, table=table, config=config, signal=signal_of(table, further))._random_ceiling
+        for further in (0, 24)
+    )
+    assert alone == beside
+
+
 def test_matrix_sets_need_a_teacher_of_texts(tmp_path):
     with pytest.raises(FlipkdError, match="cross-encoder"):
         joint(tmp_path, config=FlipConfig(sets="matrix"), signal=signal_of(pairs(40), vectors=None))

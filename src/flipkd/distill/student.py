@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.torch import save_file
 from transformers import EarlyStoppingCallback
 
-from flipkd.console import announce, console
+from flipkd.console import announce, console, warn
 from flipkd.data.table import PairTable
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
@@ -24,6 +24,9 @@ from flipkd.teacher.thresholds import DualThresholds
 from flipkd.training.rates import joint_rate, warm_up_rate
 from flipkd.training.stage import StageTrainer, load_adapter_state
 from flipkd.training.trainer import FlipTrainer, WarmupTrainer, training_arguments
+
+FLAT = 0.01
+"""Standard deviation of the similarities of a split's pairs below which an encoder has collapsed."""
 
 
 def build_student(config: DistillConfig, device: str, cache: Path) -> Student:
@@ -93,6 +96,12 @@ class StudentRun:
                     found[f"{split}_log_odds"] = reader.log_odds(pairs)
                     continue
                 signals = reader.signals(pairs)
+                if (spread := signals.similarity.std()) < FLAT:
+                    warn(
+                        f"The encoder gives all pairs of {split} nearly one similarity (standard deviation "
+                        f"{spread:.4f}): it tells no texts apart. Look at the log of the warm-up, and lower "
+                        "--warmup-learning-rate."
+                    )
                 found[f"{split}_log_odds"] = signals.log_odds
                 found[f"{split}_similarity"] = signals.similarity
                 found[f"{split}_vectors"] = signals.vectors

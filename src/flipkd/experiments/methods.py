@@ -293,8 +293,8 @@ class SetRun:
             signals["encoder"] = (read["validation_similarity"], read["test_similarity"])
         if "teacher" in needed:
             signals["teacher"] = self._teacher_signals
-        validation = {source: values[0] for source, values in signals.items()}
-        # The logistic model alone: cells that were measured before there were isotonic steps stay comparable.
+        validation, test = ({source: values[split] for source, values in signals.items()} for split in (0, 1))
+        # Without isotonic steps, which the first cells lacked, nor its own threshold: all methods' come by one rule.
         answer = fit_answer(validation, self._labels, sources, seed=self.config.seed, steps=False)
-        value = answer.probability({source: values[1] for source, values in signals.items()})
-        return Outcome(value, answer.threshold, self._seconds(*pieces), True, " + ".join(answer.sources))
+        seen, value = answer.probability(validation), answer.probability(test)
+        return self._by_threshold(seen, value, self._seconds(*pieces), trained=True, note=" + ".join(answer.sources))

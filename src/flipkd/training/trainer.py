@@ -151,7 +151,9 @@ class FlipTrainer(StageTrainer):
             if signal.vectors is None:
                 raise FlipkdError("--sets matrix needs a teacher of texts; a cross-encoder knows pairs alone.")
             known = KnownLabels(encoded, label)
-            self._random_ceiling = random_ceiling(signal.vectors, signal.geometry, config.seed)
+            # Of the pairs' texts alone: further ones, of the warm-up, come behind them.
+            n = len(encoded.ids)
+            self._random_ceiling = random_ceiling(signal.vectors[:n], signal.geometry[:n], config.seed)
             announce("unlabelled positives", f"T above {self._random_ceiling:.3f}", "99.9 % of random pairs are below")
         if validation is not None and len(np.unique(validation.require_labels())) < 2:
             raise FlipkdError(
