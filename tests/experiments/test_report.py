@@ -226,7 +226,7 @@ def test_cells_of_different_samples_are_refused(tmp_path):
 def test_the_summary_holds_every_set_of_the_table(folder):
     table = summary_table(read_cells(folder)).splitlines()
     head = "| F1 / AP | `flipped_decoder` | `flipped_answer` | `fine_tuned_long` |"
-    assert table[0] == f"{head} `teacher` | `flipped_teacher` | `fine_tuned_teacher` |"
+    assert table[0] == f"{head} `teacher` | `flipped_teacher` | `fine_tuned_teacher` | `floor` |"
     assert [line.split("|")[1].strip() for line in table[2:]] == list(PAIR_SETS)
     assert table[2].split("|")[2].strip().startswith("0.940 / ")
     assert table[2].split("|")[3].strip() == "– / –"

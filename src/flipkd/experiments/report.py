@@ -31,6 +31,7 @@ SUMMARY = (
     "teacher",
     "flipped_teacher",
     "fine_tuned_teacher",
+    "floor",
 )
 """The methods of the short table."""
 
@@ -121,9 +122,11 @@ def _heading(found: Sequence[SetResults]) -> str:
             "Written by `flipkd reproduce` from `cells.jsonl` and `predictions/` beside it; nothing here is typed in "
             f"by hand. Commits of the cells: {listed(dict.fromkeys(code(cell.commit) for cell in cells))}. "
             f"Versions: {listed(f'{name} {version}' for name, version in libraries)}.",
-            "Thresholds are fitted on validation and frozen. Figures are means over the seeds on the same test rows, "
-            "± the standard deviation over the seeds. The F1 of calling every pair a match stands below: what is near "
-            "it has learnt nothing; read F1 and AP together. Differences are in points (hundredths) with "
+            "Thresholds, the best F1 on validation for every method, are frozen. Validation's labels also gave the "
+            "two thresholds on the teacher's similarity that flipping's training reads. Figures are means over the "
+            "seeds on the same test rows, ± the standard deviation over the seeds. The F1 of calling every pair a "
+            "match stands below: what is near it, or not above `floor`, the overlap of words, has learnt nothing; "
+            "read F1 and AP together. Differences are in points (hundredths) with "
             f"{LEVEL:.0%} intervals: {REPLICATES:,} draws of the test rows, pairs that share a text together (on "
             "ths_faq, whose second texts are one list that training has too, those of one question), the same rows for "
             "both methods and all seeds, over the seeds that both have. They speak of other test pairs, not of other "
