@@ -10,6 +10,7 @@ from flipkd import FlipkdError, Matcher
 from flipkd.experiments.cells import read_predictions
 from flipkd.experiments.retrieval import Fusion, fit_fusion, rank_collection, reordered
 from flipkd.experiments.retrieval_cells import (
+    ByQuery,
     RetrievalCell,
     read_queries,
     read_retrieval,
@@ -123,14 +124,16 @@ def test_cells_come_back_as_they_were_written(tmp_path, collection, matcher, tea
         RetrievalCell.of(result, retrieval_set="toy", seed=0, settings="0c0ffee", commit="abc") for result in results
     ]
     assert read_retrieval(tmp_path) == []
-    queries = collection.queries["test"].ids
-    write_retrieval(tmp_path, cells[:2], results[:2], queries)
-    write_retrieval(tmp_path, cells[2:], results[2:], queries)
+    queries, group = collection.queries["test"].ids, np.array([0, 1, 0])
+    write_retrieval(tmp_path, cells[:2], results[:2], queries, group)
+    write_retrieval(tmp_path, cells[2:], results[2:], queries, group)
     assert read_retrieval(tmp_path) == cells
     found = read_predictions(tmp_path, "toy", "encoder", 0)
     assert found["query"].tolist() == queries
     np.testing.assert_array_equal(found["success1"], results[2].success1)
-    np.testing.assert_array_equal(read_queries(tmp_path, cells)["toy", "encoder", 0], results[2].ndcg10)
+    kept = read_queries(tmp_path, cells)["toy", "encoder", 0]
+    np.testing.assert_array_equal(kept.ndcg10, results[2].ndcg10)
+    np.testing.assert_array_equal(kept.group, group)
     assert cells[0].queries == 3
     assert cells[0].ndcg10 == pytest.approx(results[0].ndcg10.mean())
 
@@ -158,21 +161,36 @@ def test_differences_are_paired_by_query_over_the_seeds_that_both_have():
     rng = np.random.default_rng(0)
     hard = rng.uniform(0, 0.9, 50)
     cells = [cell_of("bm25", 0, hard.mean()), cell_of("encoder", 0, hard.mean() + 0.1), cell_of("encoder", 1, 0.0)]
-    queries = {("toy", "bm25", 0): hard, ("toy", "encoder", 0): hard + 0.1, ("toy", "encoder", 1): 0 * hard}
+    kept = {("toy", "bm25", 0): hard, ("toy", "encoder", 0): hard + 0.1, ("toy", "encoder", 1): 0 * hard}
+    queries = {key: ByQuery(values, np.arange(50)) for key, values in kept.items()}
     assert "| **+10.0 [+10.0, +10.0]** |" in retrieval_table(cells, queries)
-    queries["toy", "encoder", 0] = hard + rng.standard_normal(50)
+    queries["toy", "encoder", 0] = ByQuery(hard + rng.standard_normal(50), np.arange(50))
     assert "**" not in retrieval_table(cells, queries)
+
+
+def test_queries_that_hang_together_are_drawn_together_and_few_groups_have_no_interval():
+    gain = np.repeat(np.random.default_rng(0).normal(0.03, 0.1, 25), 4)
+    cells = [cell_of("bm25", 0, 0.0), cell_of("encoder", 0, gain.mean())]
+
+    def shown(group):
+        kept = {("toy", "bm25", 0): ByQuery(0 * gain, group), ("toy", "encoder", 0): ByQuery(gain, group)}
+        return retrieval_table(cells, kept).splitlines()[3]
+
+    assert "**" in shown(np.arange(100))
+    assert "**" not in shown(np.arange(100) // 4)
+    assert "[" in shown(np.arange(100) // 4)
+    assert "[" not in shown(np.arange(100) // 10)
 
 
 @pytest.mark.parametrize("change", [{"ndcg10": 0.0}, {"method": "teacher"}])
 def test_a_file_of_other_queries_or_of_another_run_is_refused(tmp_path, collection, matcher, teacher, change):
     result = rank_collection(collection, matcher, teacher)[0]
     cell = RetrievalCell.of(result, retrieval_set="toy", seed=0, settings="0c0ffee", commit="abc")
-    queries = collection.queries["test"].ids
-    write_retrieval(tmp_path, [cell], [result], queries)
+    queries, group = collection.queries["test"].ids, np.arange(3)
+    write_retrieval(tmp_path, [cell], [result], queries, group)
     other = replace(cell, **change)
     if "method" in change:
-        write_retrieval(tmp_path, [other], [result], queries[::-1])
+        write_retrieval(tmp_path, [other], [result], queries[::-1], group)
     with pytest.raises(FlipkdError, match="Delete the set's lines"):
         read_queries(tmp_path, [cell, other])
 

@@ -96,7 +96,8 @@ def test_a_further_seed_is_trained_alone(run):
     assert [config.seed for config in trained] == [0, 1]
 
 
-def test_the_report_shows_them(run):
+def test_the_report_shows_them(run, monkeypatch):
+    monkeypatch.setattr("flipkd.experiments.retrieval_cells.FEWEST_INDEPENDENT", 1)
     run(seeds=1)
     report = write_report(run.results).read_text()
     (row,) = [line for line in report.splitlines() if line.startswith("| `toy` | `encoder_decoder` |")]

@@ -5,7 +5,7 @@ import pytest
 
 from experiments.collections_by_hand import ENTRIES, QUERIES, write_set
 from flipkd.errors import FlipkdError
-from flipkd.experiments.retrieval_sets import RetrievalSet, read_collection
+from flipkd.experiments.retrieval_sets import Queries, RetrievalSet, read_collection
 
 TOY = RetrievalSet("toy", "toys", "faq.jsonl.gz", ("question", "answer"))
 
@@ -68,3 +68,9 @@ def test_a_missing_file_is_named(tmp_path, file):
     (write_set(tmp_path) / "toy" / file).unlink()
     with pytest.raises(FlipkdError, match=f"no .*{file}"):
         read_collection(TOY, tmp_path)
+
+
+def test_queries_with_a_relevant_entry_in_common_are_one_group_at_once_or_by_others():
+    grades = np.array([[1, 0, 0, 0], [2, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]], np.int8)
+    group = Queries(list("abcd"), list("abcd"), grades).groups().tolist()
+    assert group[0] == group[1] == group[2] != group[3]

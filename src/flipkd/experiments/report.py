@@ -10,6 +10,7 @@ from pathlib import Path
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
 from flipkd.evaluation.intervals import LEVEL, REPLICATES
+from flipkd.evaluation.paired import FEWEST_INDEPENDENT
 from flipkd.experiments.cells import Cell
 from flipkd.experiments.comparisons import SetResults, by_set, over_seeds, read_results
 from flipkd.experiments.marks import Condition, marks, of_today
@@ -181,12 +182,13 @@ def _retrieval(results: Path) -> list[str]:
         "Written from `retrieval.jsonl`. Commits of the cells: "
         f"{listed(dict.fromkeys(code(cell.commit) for cell in cells))}. Sets of an earlier recipe alone: "
         f"{listed(sorted(earlier))}. Entries are ranked for the test queries; figures are means over the seeds ± the "
-        "standard deviation over them. Differences are in points with intervals as above, of draws of the queries; a "
-        "dash where the figures of each query were not kept yet. `decoder` and `encoder_decoder` order the encoder's "
-        "best entries anew. Teacher and student learnt from the same pairs, whose non-matches are what BM25 ranks "
-        "high, the student by today's recipe from further entries and training queries, too; on the two FAQ sets the "
-        "student saw what the teacher says of its own training pairs. `seconds` are "
-        "those of answering, entries encoded included.",
+        "standard deviation over them. Differences are in points with intervals as above, of draws of the queries, "
+        "those of the FAQ sets that share a relevant entry together; a dash where the figures of each query were not "
+        f"kept yet, or where the queries are worth fewer than {FEWEST_INDEPENDENT} independent ones. `decoder` and "
+        "`encoder_decoder` order the encoder's best entries anew. Teacher and student learnt from the same pairs, "
+        "whose non-matches are what BM25 ranks high, the student by today's recipe from further entries and training "
+        "queries, too; on the two FAQ sets the student saw what the teacher says of its own training pairs. `seconds` "
+        "are those of answering, entries encoded included.",
         retrieval_table(cells, read_queries(results, cells)),
     ]
 

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flipkd.data.splits import independent_groups
 from flipkd.errors import FlipkdError
 from flipkd.evaluation.intervals import Estimate, draw_rows, mean_sd, paired_interval
+from flipkd.evaluation.paired import FEWEST_INDEPENDENT
 from flipkd.experiments.cells import latest, predictions_file, read_lines, read_predictions, versions, write_columns
 from flipkd.experiments.retrieval import RetrievalResult
 from flipkd.experiments.sections import code, difference, spread, table
@@ -21,8 +24,18 @@ FIGURES = ("ndcg10", "mrr10", "success1")
 REFERENCES = ("teacher", "bm25")
 """What every method is compared to, paired by query."""
 
-PerQuery = Mapping[tuple[str, str, int], NDArray[np.float64]]
-"""By set, method and seed, (queries,) in one order for all methods of a set."""
+
+class ByQuery(NamedTuple):
+    """What a cell is the mean of, (queries,) each, in one order for all methods of a set."""
+
+    ndcg10: NDArray[np.float64]
+    """NDCG@10."""
+    group: NDArray[np.int64]
+    """Which queries hang together: they are no independent observations."""
+
+
+PerQuery = Mapping[tuple[str, str, int], ByQuery]
+"""By set, method and seed."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +89,11 @@ class RetrievalCell:
 
 
 def write_retrieval(
-    results: Path, cells: Sequence[RetrievalCell], found: Sequence[RetrievalResult], queries: Sequence[str]
+    results: Path,
+    cells: Sequence[RetrievalCell],
+    found: Sequence[RetrievalResult],
+    queries: Sequence[str],
+    group: NDArray[np.int64],
 ) -> None:
     """Keep cells: first what was found for each query, then all lines in one write, so that a listed set is whole.
 
@@ -85,9 +102,11 @@ def write_retrieval(
         cells: Of one set and seed.
         found: What each cell is the mean of, in the order of the cells.
         queries: Their ids.
+        group: (queries,) which of them hang together.
     """
+    asked = {"query": np.array(queries), "group": group}
     for cell, each in zip(cells, found, strict=True):
-        columns = {"query": np.array(queries)} | {figure: getattr(each, figure) for figure in FIGURES}
+        columns = asked | {figure: getattr(each, figure) for figure in FIGURES}
         write_columns(predictions_file(results, *_key(cell)), columns)
     made = "".join(json.dumps(asdict(cell), ensure_ascii=False) + "\n" for cell in cells)
     with (results / RETRIEVAL).open("a", encoding="utf-8") as lines:
@@ -104,12 +123,12 @@ def read_retrieval(results: Path) -> list[RetrievalCell]:
 
 
 def read_queries(results: Path, cells: Iterable[RetrievalCell]) -> PerQuery:
-    """NDCG@10 by query of the cells that have it: those from before it was kept have none.
+    """NDCG@10 and group by query of the cells that have it: those from before it was kept have none.
 
     Raises:
         FlipkdError: If a file is not what its cell is the mean of, or the cells of a set are of different queries.
     """
-    found: dict[tuple[str, str, int], NDArray[np.float64]] = {}
+    found: dict[tuple[str, str, int], ByQuery] = {}
     asked: dict[str, list[str]] = {}
     for cell in latest(cells):
         file = predictions_file(results, *_key(cell))
@@ -122,7 +141,7 @@ def read_queries(results: Path, cells: Iterable[RetrievalCell]) -> PerQuery:
                 f"{file} is of other queries than the set's other cells, or not what the cell in {RETRIEVAL} is the "
                 "mean of. Delete the set's lines there and run it again."
             )
-        found[_key(cell)] = said["ndcg10"]
+        found[_key(cell)] = ByQuery(said["ndcg10"], said["group"])
     return found
 
 
@@ -133,13 +152,18 @@ def retrieval_table(cells: Iterable[RetrievalCell], queries: PerQuery) -> str:
 
     Args:
         cells: Of all sets, methods and seeds.
-        queries: NDCG@10 of each query, for the intervals; a dash where it is missing.
+        queries: NDCG@10 of each query, for the intervals; a dash where it is missing, and where the queries are worth
+            fewer than `FEWEST_INDEPENDENT` independent ones.
     """
     groups: dict[tuple[str, str], list[RetrievalCell]] = defaultdict(list)
     for cell in latest(cells):
         groups[cell.set, cell.method].append(cell)
     estimates = {
-        (name, method): {cell.seed: _estimate(queries[key]) for cell in group if (key := _key(cell)) in queries}
+        (name, method): {
+            cell.seed: _estimate(queries[key])
+            for cell in group
+            if (key := _key(cell)) in queries and independent_groups(queries[key].group) >= FEWEST_INDEPENDENT
+        }
         for (name, method), group in groups.items()
     }
     head = ["set", "method", "NDCG@10", "MRR@10", "success@1", *(f"NDCG@10 to {code(name)}" for name in REFERENCES)]
@@ -166,7 +190,8 @@ def _key(cell: RetrievalCell) -> tuple[str, str, int]:
     return cell.set, cell.method, cell.seed
 
 
-def _estimate(values: NDArray[np.float64]) -> Estimate:
-    """The mean over the queries, and over each draw of them: the same draws for all methods and seeds."""
-    counts = draw_rows(np.zeros(len(values)), np.arange(len(values)), both=False)
-    return Estimate(float(values.mean()), values @ counts / len(values))
+def _estimate(queries: ByQuery) -> Estimate:
+    """The mean over the queries, and over each draw of their groups: the same draws for all methods and seeds."""
+    values = queries.ndcg10
+    counts = draw_rows(np.zeros(len(values)), queries.group, both=False)
+    return Estimate(float(values.mean()), values @ counts / counts.sum(axis=0))

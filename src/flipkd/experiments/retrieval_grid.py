@@ -5,6 +5,8 @@ from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from flipkd.console import announce, console
 from flipkd.data.table import PairTable
 from flipkd.distill.config import DistillConfig
@@ -69,7 +71,9 @@ def run_retrieval(config: ReproduceConfig) -> None:
         cells = [
             RetrievalCell.of(each, retrieval_set=name, seed=seed, settings=settings, commit=made_by) for each in found
         ]
-        write_retrieval(results, cells, found, collection.queries["test"].sample(QUERIES).ids)
+        asked = collection.queries["test"].sample(QUERIES)
+        group = asked.groups() if retrieval_set.families else np.arange(len(asked))
+        write_retrieval(results, cells, found, asked.ids, group)
 
 
 def settings_of(retrieval_set: RetrievalSet) -> dict[str, Any]:

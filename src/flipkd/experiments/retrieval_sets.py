@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from flipkd.console import announce
 from flipkd.data.delimited import delimited_records
@@ -41,14 +43,16 @@ class RetrievalSet:
     """The LLM."""
     teacher: str = "minilm"
     """The small encoder that is fine-tuned."""
+    families: bool = False
+    """Queries hang together by the entries that are relevant to them, since they rephrase a few questions."""
 
 
 RETRIEVAL_SETS = {
     each.name: each
     for each in (
         RetrievalSet("nfcorpus", "health, en", "corpus.jsonl.gz", ("title", "text")),
-        RetrievalSet("stackfaq", "web apps FAQ, en", "faq.jsonl.gz", ("question", "answer")),
-        RetrievalSet("covid_faq", "health FAQ, en", "faq.jsonl.gz", ("questions",)),
+        RetrievalSet("stackfaq", "web apps FAQ, en", "faq.jsonl.gz", ("question", "answer"), families=True),
+        RetrievalSet("covid_faq", "health FAQ, en", "faq.jsonl.gz", ("questions",), families=True),
     )
 }
 
@@ -72,6 +76,12 @@ class Queries:
         """The queries of the given rows, in the given order."""
         order = rows.tolist()
         return Queries([self.ids[row] for row in order], [self.texts[row] for row in order], self.grades[rows])
+
+    def groups(self) -> NDArray[np.int64]:
+        """(queries,) numbers of groups: queries hang together by an entry that is relevant to both, or by others."""
+        relevant = csr_array((self.grades > 0).astype(np.int64))
+        group: NDArray[np.int64] = connected_components(relevant @ relevant.T, directed=False)[1].astype(np.int64)
+        return group
 
     def sample(self, most: int | None) -> "Queries":
         """At most so many queries, always the same ones, in their order; `None` for all."""
