@@ -126,8 +126,8 @@ def _heading(found: Sequence[SetResults]) -> str:
             "Thresholds, the best F1 on validation for every method, are frozen. Validation's labels also gave the "
             "two thresholds on the teacher's similarity that flipping's training reads. Figures are means over the "
             "seeds on the same test rows, ± the standard deviation over the seeds. The F1 of calling every pair a "
-            "match stands below: what is near it, or not above `floor`, the overlap of words, has learnt nothing; "
-            "read F1 and AP together. Differences are in points (hundredths) with "
+            "match stands below: what is near it, or not above `floor`, the overlap of words, in F1 and in AP, "
+            "has learnt little; read both together. Differences are in points (hundredths) with "
             f"{LEVEL:.0%} intervals: {REPLICATES:,} draws of the test rows, pairs that share a text together (on "
             "ths_faq, whose second texts are one list that training has too, those of one question), the same rows for "
             "both methods and all seeds, over the seeds that both have. They speak of other test pairs, not of other "
@@ -138,7 +138,8 @@ def _heading(found: Sequence[SetResults]) -> str:
             "owed to a run of this table that went wrong, too (docs/lab-log.md).",
             f"By today's recipe flipping's warm-up also reads up to {FURTHER:,} texts of other training pairs, without "
             "their labels, which neither fine-tuning nor `no_teacher_answer` can use. Cells of the recipe before whose "
-            "training that does not change were kept: their commit is an earlier one.",
+            "training that does not change were kept, and today's digest was written into their lines: their commit "
+            "is an earlier one.",
             table(
                 [
                     "set",
