@@ -89,6 +89,14 @@ def test_without_validation_a_split_is_made_and_said(settings, tmp_path, capsys)
     assert "no file was given; the split shares no text" in said
 
 
+@pytest.mark.parametrize(("flat", "times"), [(10.0, 1), (0.0, 0)], ids=["collapsed", "spread"])
+def test_an_encoder_that_tells_no_texts_apart_is_said_once(settings, tmp_path, monkeypatch, capsys, flat, times):
+    monkeypatch.setattr("flipkd.distill.student.FLAT", flat)
+    distill(settings(tmp_path / "run", baseline=False, warmup_epochs=0))
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("all validation pairs nearly one similarity") == times
+
+
 def test_unlabelled_texts_join_the_warm_up(settings, tmp_path):
     extra = tmp_path / "texts.txt"
     extra.write_text("".join(f"a new card number {i}\n" for i in range(9)), encoding="utf-8")

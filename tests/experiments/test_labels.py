@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import normalize
 
 from flipkd.data.table import PairTable
 from flipkd.experiments.labels import LabelWarmupTrainer, label_signal
@@ -33,37 +32,31 @@ def test_the_warm_up_from_labels_parts_the_classes(tmp_path):
     assert gap(made, table) > before + 0.2
 
 
-def test_equal_vectors_are_no_rest_of_the_warm_up_from_labels(tmp_path):
-    """MCL's zone between the classes is nearly flat there, and the encoders of real students stayed."""
-    made, table = student(), pairs(40)
-    config = FlipConfig(batch_pairs=8)
-    arguments = training_arguments(config, str(tmp_path), epochs=1, learning_rate=2e-3, evaluate=False, device="cpu")
-    trainer = LabelWarmupTrainer(made, arguments, config=config, pairs=table)
+def loss_of(table, vectors, folder):
+    """Of one batch of all pairs, at these vectors of its texts, temperature 1."""
+    config = FlipConfig(batch_pairs=len(table), mcl_temperature=1.0)
+    arguments = training_arguments(config, str(folder), epochs=1, learning_rate=2e-3, evaluate=False, device="cpu")
+    trainer = LabelWarmupTrainer(student(), arguments, config=config, pairs=table)
     batch = next(iter(trainer.get_train_dataloader()))
-    texts = int(max(batch["left"].max(), batch["right"].max())) + 1
-    near = 1 + 0.02 * torch.randn(texts, 16, generator=torch.Generator().manual_seed(0))
-    near.requires_grad_()
-    trainer.terms(lambda _: SimpleNamespace(vectors=normalize(near)), batch).weighted["infonce"].backward()
-    before, after = (normalize(vectors.detach()) for vectors in (near, near - 0.5 * near.grad / near.grad.norm()))
-    assert 1 - (after @ after.T).mean() > 1.2 * (1 - (before @ before.T).mean())
+    return float(trainer.terms(lambda _: SimpleNamespace(vectors=vectors), batch).weighted["infonce"])
+
+
+def table_of(text_a, text_b, label):
+    return PairTable(text_a, text_b, label=np.array(label), source="", line=[*range(1, len(label) + 1)], extra={})
+
+
+def test_texts_that_no_label_names_together_are_parted_too(tmp_path):
+    """MCL on labelled pairs, here matches alone, would be at rest with equal vectors: its loss would be 0."""
+    matches = table_of(["one", "two"], ["a one", "a two"], [1, 1])
+    assert loss_of(matches, torch.ones(4, 4) / 2, tmp_path) == pytest.approx(np.log(2))
+    parted = torch.eye(2)[[0, 0, 1, 1]]
+    assert loss_of(matches, parted, tmp_path) == pytest.approx(np.log1p(np.exp(-1)))
 
 
 def test_a_b_that_matches_the_same_a_is_not_held_against_it(tmp_path):
-    table = PairTable(
-        text_a=["one", "one", "two"],
-        text_b=["a one", "an one", "a two"],
-        label=np.array([1, 1, 0]),
-        source="",
-        line=[1, 2, 3],
-        extra={},
-    )
-    made, config = student(), FlipConfig(batch_pairs=3, mcl_temperature=1.0)
-    arguments = training_arguments(config, str(tmp_path), epochs=1, learning_rate=2e-3, evaluate=False, device="cpu")
-    trainer = LabelWarmupTrainer(made, arguments, config=config, pairs=table)
-    batch = next(iter(trainer.get_train_dataloader()))
-    vectors = torch.eye(6)[:5]
-    loss = trainer.terms(lambda _: SimpleNamespace(vectors=vectors), batch).weighted["infonce"]
-    assert float(loss) == pytest.approx(np.log(2)), "each of the two has the b of the third alone against it"
+    table = table_of(["one", "one", "two"], ["a one", "an one", "a two"], [1, 1, 0])
+    loss = loss_of(table, torch.eye(5), tmp_path)
+    assert loss == pytest.approx(np.log(2)), "each of the two has the b of the third alone against it"
 
 
 def test_the_signal_is_the_labels_and_nothing_else():

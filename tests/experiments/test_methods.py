@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,16 @@ def test_answers_are_calibrated_by_the_logistic_model_alone(make, outcomes, monk
     for method in ("flipped_answer", "flipped_teacher", "fine_tuned_teacher", "no_teacher_answer"):
         again.methods[method]()
     assert [options["steps"] for options in asked] == [False] * 4
+
+
+def test_the_threshold_of_an_answer_is_not_that_of_its_cross_fitted_probabilities(make, outcomes, monkeypatch):
+    monkeypatch.setattr(
+        "flipkd.experiments.methods.fit_answer",
+        lambda *given, **options: replace(fit(*given, **options), threshold=99.0),
+    )
+    again = make()
+    for method in ("flipped_answer", "flipped_teacher", "fine_tuned_teacher", "no_teacher_answer"):
+        assert again.methods[method]().threshold == outcomes[method].threshold < 1
 
 
 def test_the_untrained_student_is_read_once_for_all_seeds(make, outcomes, monkeypatch):

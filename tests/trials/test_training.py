@@ -94,8 +94,9 @@ def test_what_a_frozen_layer_drops_at_random_is_not_kept(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "compared"), [([1, 1], False), ([0, 0], False), ([1], False), ([0], False), ([1, 0], True)], ids=str
 )
-def test_batches_of_one_class_or_one_pair_train_what_they_can(labels, compared, tmp_path):
+def test_batches_of_one_class_or_one_pair_train_what_they_can(labels, compared, tmp_path, monkeypatch):
     """Row 30: finite, the zone between the classes exactly 0 where one is missing, and the rest still learnt."""
+    monkeypatch.setattr("flipkd.training.stage.NORMS_EVERY", 1)
     rows = [np.flatnonzero(pairs(40).label == y)[i] for i, y in enumerate(labels)]
     table = pairs(40).select(np.array(rows))
     similarity = np.where(table.label == 1, 0.9, -0.5).astype(np.float32)
@@ -104,8 +105,7 @@ def test_batches_of_one_class_or_one_pair_train_what_they_can(labels, compared, 
     log = [record for record in trainer.run() if "loss" in record]
     assert all(np.isfinite(value) for record in log for value in record.values())
     assert all((record["mcl_inter"] > 0) == compared for record in log)
-    assert log[0]["ce_grad_norm"] > 0
-    assert all(record["grad_norm"] > 0 for record in log)
+    assert all(record["ce_grad_norm"] > 0 for record in log)
 
 
 def test_accumulation_says_that_it_compares_no_more(tmp_path, capsys):

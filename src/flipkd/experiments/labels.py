@@ -40,8 +40,8 @@ def label_signal(pairs: PairTable) -> TeacherSignal:
 class LabelWarmupTrainer(StageTrainer):
     """Stage 1 from labels: InfoNCE on the same texts, layers and batch sizes as the warm-up.
 
-    Not MCL's zone between the classes, as the joint stage has: its loss is nearly flat where all vectors are equal, and
-    there the encoder of a real student stayed (docs/lab-log.md).
+    Not MCL's zone between the classes, as the joint stage has: it compares labelled pairs alone, and the encoders of
+    real students ended with nearly equal vectors (docs/lab-log.md).
 
     Args:
         student: The student.
