@@ -6,6 +6,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flipkd.errors import FlipkdError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 MENDS = {
     errno.ENOSPC: "Free some room and run the same command again.",
@@ -53,8 +59,39 @@ def partial_of(file: Path) -> Path:
     return file.with_name(f".{file.name}.partial")
 
 
+_HELD: dict[Path, "FileLock"] = {}
+"""The folders that this process works in."""
+
+
+def hold(folder: Path) -> None:
+    """Keep other processes out of a folder until this one ends or removes it: two would overwrite each other's work.
+
+    Args:
+        folder: Is there. Held once more by the process that holds it, nothing changes.
+
+    Raises:
+        FlipkdError: If another process is in it.
+    """
+    from filelock import FileLock, Timeout  # Here, since it takes longer than all of a short command's start.
+
+    place = folder.resolve()
+    if place in _HELD:
+        return
+    lock = FileLock(place / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise FlipkdError(
+            f"Another process is at work in {folder}. Wait for its end or stop it, or let this one write elsewhere."
+        ) from None
+    _HELD[place] = lock
+
+
 def remove(folder: Path) -> None:
     """Remove a folder; a stop midway leaves nothing of it under its name."""
+    held = _HELD.pop(folder.resolve(), None)
+    if held is not None:
+        held.release()
     gone = removed_name(folder)
     shutil.rmtree(gone, ignore_errors=True)
     folder.rename(gone)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.workspace import Workspace
@@ -50,6 +51,22 @@ def test_overwrite_starts_anew(tmp_path):
     Workspace(config(tmp_path), {}).record("note", 1)
     anew = Workspace(config(tmp_path, seed=1, overwrite=True), {})
     assert anew.recorded("note") is None
+
+
+def test_one_process_at_a_time_works_in_the_folder(tmp_path):
+    folder = Workspace(config(tmp_path), {}).folder
+    with pytest.raises(Timeout):
+        FileLock(folder / ".lock").acquire(timeout=0)
+
+
+@pytest.mark.parametrize("options", [{}, {"seed": 1, "overwrite": True}])
+def test_work_that_another_process_is_at_is_not_touched(tmp_path, options):
+    folder = tmp_path / "run.work"
+    folder.mkdir()
+    (folder / "note.json").write_text("1")
+    with FileLock(folder / ".lock"), pytest.raises(FlipkdError, match="Another process"):
+        Workspace(config(tmp_path, **options), {})
+    assert (folder / "note.json").exists()
 
 
 def test_logging_more_often_still_resumes(tmp_path):

@@ -149,13 +149,9 @@ def test_other_settings_are_other_cells_and_another_folder(run, tmp_path, monkey
 
 
 def test_a_second_process_is_kept_out_of_a_sets_folder(tmp_path):
-    held = FileLock(tmp_path / "lock")
-    with held, pytest.raises(FlipkdError, match="Another process"):
-        grid._hold(tmp_path)
-    grid._hold(tmp_path)
-    grid._hold(tmp_path)
+    shared = made(tmp_path, SETS["one"]).shared
     with pytest.raises(Timeout):
-        held.acquire(timeout=0)
+        FileLock(shared / ".lock").acquire(timeout=0)
 
 
 def test_the_passes_from_labels_are_those_of_the_cells_that_are_there():

@@ -15,7 +15,7 @@ import numpy as np
 from flipkd.console import announce
 from flipkd.distill.config import DistillConfig
 from flipkd.errors import FlipkdError
-from flipkd.files import remove, removed_name, written_whole
+from flipkd.files import hold, remove, removed_name, written_whole
 
 _NOT_WORK = {"overwrite", "report_to", "logging_steps", "cache_dir", "threshold_policy", "delimiter"}
 """Settings that leave the results of the work as they are. What a delimiter changes shows in the data's digests."""
@@ -33,7 +33,8 @@ class Workspace:
         clock: What `timing` reads, in seconds.
 
     Raises:
-        FlipkdError: If the output is already there, or the work belongs to other settings or data.
+        FlipkdError: If the output is already there, if the work belongs to other settings or data, or if another
+            process is at it.
     """
 
     def __init__(
@@ -43,6 +44,8 @@ class Workspace:
         self.output = Path(config.output)
         self.folder = self.output.with_name(self.output.name + ".work")
         self._replaced = self.folder / "replaced"
+        if self.folder.exists():
+            hold(self.folder)
         shutil.rmtree(removed_name(self.folder), ignore_errors=True)  # of a stop while it was removed
         if self._replaced.exists() and not self.output.exists():  # of a stop between the two renames of `publish`
             self._replaced.rename(self.output)
@@ -62,6 +65,7 @@ class Workspace:
                 )
             remove(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        hold(self.folder)
         self.record("run", key)
 
     def once(self, name: str, work: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -6,20 +6,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from flipkd.console import announce, console
 from flipkd.device import choose_device
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
-from flipkd.errors import FlipkdError
 from flipkd.evaluation.metrics import measure
 from flipkd.experiments.cells import Cell, commit, digest_of, read_cells, settings_behind, versions, write_cell
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.methods import PAPER, SetRun
 from flipkd.experiments.outcome import Outcome
 from flipkd.experiments.sets import FURTHER, PAIR_SETS, PINNED, WARM_UP_PASSES, PairSet, Sample, draw, groups
+from flipkd.files import hold
 from flipkd.teacher.characters import CharacterConfig, make_character_encoder
 from flipkd.teacher.training import TeacherConfig
 
@@ -128,7 +127,7 @@ def set_run(config: ReproduceConfig, pair_set: PairSet, sample: Sample, seed: in
     name = f"{pair_set.name}-{sample.digest[:6]}-{settings_digest(pair_set)[:6]}"
     shared = Path(config.work) / name
     shared.mkdir(parents=True, exist_ok=True)
-    _hold(shared)
+    hold(shared)
     settings = DistillConfig(**settings_of(pair_set))
     settings = replace(
         settings, train=f"{pair_set.name}, a sample", output=str(shared / f"seed-{seed}"), seed=seed,
@@ -145,28 +144,6 @@ def set_run(config: ReproduceConfig, pair_set: PairSet, sample: Sample, seed: in
 
     splits = Splits(sample.train, sample.validation, sample.test, sample.further)
     return SetRun(settings, splits, shared, device, Path(config.cache_dir).expanduser(), make_teacher)
-
-
-_HELD: dict[Path, FileLock] = {}
-"""The folders that this process works in, until it ends."""
-
-
-def _hold(folder: Path) -> None:
-    """Keep other processes out of a set's folder, where two would overwrite each other's layers and checkpoints.
-
-    Raises:
-        FlipkdError: If another one is in it.
-    """
-    if folder in _HELD:
-        return
-    lock = FileLock(folder / "lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise FlipkdError(
-            f"Another process is at work in {folder}. Wait for its end or stop it; or give this one another --work."
-        ) from None
-    _HELD[folder] = lock
 
 
 def unlabelled(pair_set: PairSet) -> int:
