@@ -216,6 +216,12 @@ def test_cells_of_different_test_rows_are_refused(tmp_path):
         write_report(tmp_path)
 
 
+def test_predictions_that_are_not_the_cells_are_refused(tmp_path):
+    put(tmp_path, "mqp", "floor", 40, ap=0.5)
+    with pytest.raises(FlipkdError, match=r"mqp-floor-0.parquet gives another AP \(0\.\d+\) than its cell \(0\.5000\)"):
+        write_report(tmp_path)
+
+
 def test_cells_of_different_samples_are_refused(tmp_path):
     put(tmp_path, "mqp", "floor", 40)
     put(tmp_path, "mqp", "teacher", 40, sample="0ther")

@@ -8,7 +8,7 @@ import numpy as np
 
 from flipkd.errors import FlipkdError
 from flipkd.evaluation.intervals import Estimate, Interval, Metric, draw_rows, estimate, mean_sd, paired_interval
-from flipkd.experiments.cells import CELLS, Cell, latest, read_cells, read_predictions
+from flipkd.experiments.cells import CELLS, Cell, latest, predictions_file, read_cells, read_predictions
 from flipkd.experiments.sets import PAIR_SETS
 
 ONE_MODEL = (
@@ -116,7 +116,8 @@ def read_results(results: Path) -> list[SetResults]:
     """Read the cells and predictions of a folder and compare the methods, set by set.
 
     Raises:
-        FlipkdError: If a file is broken or missing, or two cells of a set are of different samples.
+        FlipkdError: If a file is broken or missing, or not what its cell was measured on, or two cells of a set are of
+            different samples.
     """
     found = []
     for name, cells in by_set(read_cells(results)).items():
@@ -154,7 +155,13 @@ def _estimates(results: Path, cells: Mapping[str, Mapping[int, Cell]]) -> dict[M
         for metric in METRICS:
             of_method = estimates[metric].setdefault(cell.method, {})
             shown = said["match" if metric == "f1" else "value"]
-            of_method[cell.seed] = estimate(metric, said["label"], shown, counts)
+            of_method[cell.seed] = found = estimate(metric, said["label"], shown, counts)
+            if not np.isclose(found.whole, getattr(cell, metric)):
+                raise FlipkdError(
+                    f"{predictions_file(results, cell.set, cell.method, cell.seed)} gives another {metric.upper()} "
+                    f"({found.whole:.4f}) than its cell ({getattr(cell, metric):.4f}). Delete the cell's line from "
+                    f"{CELLS} and run it again."
+                )
     return estimates
 
 
