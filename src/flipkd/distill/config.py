@@ -1,5 +1,6 @@
 """The settings of the whole job, on top of those of the method."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -70,6 +71,10 @@ class DistillConfig(FlipConfig):
         super().__post_init__()
         # Known before anything is trained.
         Policy.parse(self.threshold_policy)
+        for name in ("limit", "baseline_epochs"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise FlipkdError(f"{name} is {value}; it must be a number above 0.")
 
     def require_files(self) -> None:
         """Check that the job has what it cannot guess.

@@ -1,11 +1,12 @@
 """The pairs of a run: read, split where need be, and checked for what training cannot bear."""
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from flipkd.console import announce, warn
-from flipkd.data.identity import texts_digest
+from flipkd.data.identity import text_key, texts_digest
 from flipkd.data.reader import read_pairs, read_texts
 from flipkd.data.splits import grouped_split
 from flipkd.data.table import PairTable
@@ -46,7 +47,7 @@ def read_splits(config: DistillConfig) -> Splits:
     """Read the files of a run, and split validation off where no file is given.
 
     Raises:
-        FlipkdError: If a file cannot be read, or a split holds one class only.
+        FlipkdError: If a file cannot be read, a split holds one class only, or two splits are the same pairs.
     """
 
     def read(file: str) -> PairTable:
@@ -76,12 +77,12 @@ def read_splits(config: DistillConfig) -> Splits:
                 f"The {name} pairs ({table.source}) are all labelled {label[0] if len(label) else 'nothing'}; "
                 "matches and non-matches are both needed."
             )
-    _warn_of_shared_texts(splits)
+    _keep_apart(splits)
     if config.unlabelled is None:
         return splits
-    known = {text for table in splits.tables.values() for text in table.texts()}
+    known = {text_key(text) for table in splits.tables.values() for text in table.texts()}
     texts = list(dict.fromkeys(read_texts(config.unlabelled, encoding=config.encoding)))
-    further = [text for text in texts if text not in known]
+    further = [text for text in texts if text_key(text) not in known]
     announce("unlabelled texts", len(further), f"{len(texts) - len(further)} more are in the pairs already")
     return Splits(train, validation, test, further)
 
@@ -106,11 +107,23 @@ def split_validation(pairs: PairTable, share: float, seed: int) -> tuple[PairTab
     return pairs.select(kept), pairs.select(held_out)
 
 
-def _warn_of_shared_texts(splits: Splits) -> None:
-    learnt = set(splits.train.texts())
-    for name, table in splits.tables.items():
-        if table is splits.train:
-            continue
-        shared = sum(a in learnt or b in learnt for a, b in zip(table.text_a, table.text_b, strict=True))
+def _keep_apart(splits: Splits) -> None:
+    """Warn of pairs that share a text with an earlier split.
+
+    Raises:
+        FlipkdError: If two splits are the same pairs.
+    """
+    tables = list(splits.tables.items())
+    for (earlier, before), (later, after) in combinations(tables, 2):
+        if before.digest() == after.digest():
+            raise FlipkdError(
+                f"The {earlier} and the {later} pairs are the same ({before.source} and {after.source}): what is "
+                f"fitted on one could not be measured on the other. Give other {later} pairs, or none."
+            )
+        known = {text_key(text) for text in before.texts()}
+        also = {text for text in after.texts() if text_key(text) in known}
+        shared = sum(a in also or b in also for a, b in zip(after.text_a, after.text_b, strict=True))
         if shared:
-            warn(f"{shared} of {len(table)} {name} pairs share a text with the training pairs: their figures flatter.")
+            warn(
+                f"{shared} of {len(after)} {later} pairs share a text with the {earlier} pairs: their figures flatter."
+            )

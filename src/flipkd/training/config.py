@@ -13,6 +13,10 @@ _ABOVE_ZERO = (
     "gradient_accumulation_steps", "max_grad_norm", "early_stopping_patience", "logging_steps", "mcl_temperature",
     "distillation_temperature",
 )  # fmt: skip
+_NOT_BELOW_ZERO = (
+    "warmup_epochs", "mcl_weight", "distillation_weight", "soft_weight", "margin_positive", "margin_negative",
+    "intra_weight", "intra_scale", "intra_gap", "squared_weight",
+)  # fmt: skip
 
 
 @dataclass
@@ -107,11 +111,14 @@ class FlipConfig:
             raise FlipkdError("Set both of tau_p and tau_n, or neither.")
         if self.tau_p is not None and self.tau_n is not None:
             DualThresholds(self.tau_p, self.tau_n, "set by the user")
+        if not 0 < self.threshold_precision <= 1:
+            raise FlipkdError(f"threshold_precision is {self.threshold_precision}; it must be above 0, and 1 at most.")
         for name in _ABOVE_ZERO:
             value = getattr(self, name)
             if value is not None and value != "auto" and not 0 < value < math.inf:
                 raise FlipkdError(f"{name} is {value}; it must be a number above 0.")
         if self.batch_pairs < 2:
             raise FlipkdError("batch_pairs must be at least 2: the losses compare pairs.")
-        if not 0 <= self.warmup_epochs < math.inf:
-            raise FlipkdError(f"warmup_epochs is {self.warmup_epochs}; it must not be below 0.")
+        for name in _NOT_BELOW_ZERO:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise FlipkdError(f"{name} is {getattr(self, name)}; it must be a number not below 0.")
