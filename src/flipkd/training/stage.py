@@ -7,7 +7,6 @@ that is not finite stops the run, and Ctrl-C leaves a checkpoint.
 
 import json
 import shutil
-import signal
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,14 +16,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
-from flipkd.console import announce, console
+from flipkd.console import announce
 from flipkd.errors import FlipkdError
 from flipkd.student.adapter import adapter_state, require_finite
 from flipkd.student.model import Student
 from flipkd.training.batches import GroupedBatches, Items
+from flipkd.training.callbacks import InterruptCallback, PatienceCallback
 
 _WEIGHTS = "model.safetensors"
 _LAST_WRITTEN = "trainer_state.json"
@@ -43,32 +43,6 @@ class Terms(NamedTuple):
 
     weighted: dict[str, Tensor]
     parts: dict[str, Tensor]
-
-
-class InterruptCallback(TrainerCallback):  # type: ignore[misc]
-    """On Ctrl-C, finish the step, write a checkpoint and stop; a second Ctrl-C stops at once."""
-
-    def __init__(self) -> None:
-        self.interrupted = False
-        self._before: Any = None
-
-    def _on_signal(self, *_: Any) -> None:
-        self.interrupted = True
-        console.print("\nStopping after this step, to leave a checkpoint. Ctrl-C again stops at once.")
-        signal.signal(signal.SIGINT, self._before)
-
-    def on_train_begin(self, *_: Any, **__: Any) -> None:
-        """Take over the signal while training runs."""
-        self._before = signal.signal(signal.SIGINT, self._on_signal)
-
-    def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
-        """Ask for a checkpoint and the end."""
-        if self.interrupted:
-            control.should_save = control.should_training_stop = True
-
-    def on_train_end(self, *_: Any, **__: Any) -> None:
-        """Give the signal back."""
-        signal.signal(signal.SIGINT, self._before)
 
 
 class StageTrainer(Trainer):  # type: ignore[misc]
@@ -121,6 +95,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         self.interrupt = InterruptCallback()
         super().__init__(model=student, args=args, train_dataset=Items(items), data_collator=collator, **kwargs)
         self.add_callback(self.interrupt)
+        self.add_callback(PatienceCallback(self.callback_handler))
         # The Trainer would otherwise take the student's **rows for loss arguments and rescale accumulated losses.
         self.model_accepts_loss_kwargs = False
 
@@ -135,6 +110,18 @@ class StageTrainer(Trainer):  # type: ignore[misc]
             num_workers=self.args.dataloader_num_workers, pin_memory=self.args.dataloader_pin_memory,
         )  # fmt: skip
         return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As any Trainer's; Ctrl-C is the caller's again when it ends, whichever way."""
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            self.interrupt.give_back()
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        # The Trainer asks only after a step whether it should have stopped before it began.
+        if not self.control.should_training_stop:
+            super()._run_epoch(*args, **kwargs)
 
     def compute_loss(self, model: nn.Module, inputs: Mapping[str, Any], **_: Any) -> Tensor:
         """The sum of the terms, each logged, with the norm of its gradient at every fifth logging step.

@@ -1,0 +1,78 @@
+"""What the Trainer's own callbacks lack: a Ctrl-C that leaves a checkpoint, and patience that outlives a stop."""
+
+import signal
+import threading
+from typing import Any
+
+import numpy as np
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState
+from transformers.trainer_callback import CallbackHandler
+
+from flipkd.console import console
+
+
+class InterruptCallback(TrainerCallback):  # type: ignore[misc]
+    """On Ctrl-C, finish the step, write a checkpoint and stop; a second Ctrl-C stops at once.
+
+    A step that ends an epoch leaves the checkpoint to the epoch's end, where the Trainer writes one anyway: the same
+    one is never written twice, and it holds what was measured there. Inside an epoch nothing is measured.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._before: Any = None
+
+    def _on_signal(self, *_: Any) -> None:
+        self.interrupted = True
+        console.print("\nStopping after this step, to leave a checkpoint. Ctrl-C again stops at once.")
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Give the signal back, if it is not yet."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """Take over the signal while training runs; outside of the main thread it is nobody's to take."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._on_signal)
+
+    def on_step_end(self, _args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        """Ask for the end, and inside an epoch for a checkpoint."""
+        if self.interrupted:
+            control.should_training_stop = True
+            control.should_save = control.should_save or not _ends_epoch(state)
+
+    def on_epoch_end(self, _args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        """Take back what the Trainer asks for where the loop was left inside an epoch."""
+        if self.interrupted and not _ends_epoch(state):
+            control.should_evaluate = control.should_save = False
+
+
+def _ends_epoch(state: TrainerState) -> bool:
+    return bool(float(state.epoch).is_integer() or state.global_step >= state.max_steps)
+
+
+class PatienceCallback(TrainerCallback):  # type: ignore[misc]
+    """Makes early stopping go on where it stood: the Trainer's own counts from nothing after every resumption.
+
+    Args:
+        handler: Knows the Trainer's callbacks.
+    """
+
+    def __init__(self, handler: CallbackHandler) -> None:
+        self._handler = handler
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        """Count the measurements since the best one, and ask for the end if they have used the patience up."""
+        metric = f"eval_{(args.metric_for_best_model or '').removeprefix('eval_')}"
+        found = [record[metric] for record in state.log_history if metric in record]
+        if not found:
+            return
+        best = int(np.argmax(found) if args.greater_is_better else np.argmin(found))
+        for callback in self._handler.callbacks:
+            if isinstance(callback, EarlyStoppingCallback):
+                callback.early_stopping_patience_counter = len(found) - 1 - best
+                if callback.early_stopping_patience_counter >= callback.early_stopping_patience:
+                    control.should_training_stop = True
