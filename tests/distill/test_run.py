@@ -97,6 +97,12 @@ def test_an_encoder_that_tells_no_texts_apart_is_said_once(settings, tmp_path, m
     assert said.count("all validation pairs nearly one similarity") == times
 
 
+def test_half_precision_below_trains_and_answers_as_the_artefact_will(settings, tmp_path):
+    folder = distill(settings(tmp_path / "run", trunk_cache_dtype="float16", baseline=False))
+    found = json.loads((folder / "evaluation" / "self_check.json").read_text())
+    assert all(check["passed"] for check in found["checks"])
+
+
 def test_unlabelled_texts_join_the_warm_up(settings, tmp_path):
     extra = tmp_path / "texts.txt"
     extra.write_text("".join(f"a new card number {i}\n" for i in range(9)), encoding="utf-8")

@@ -1,6 +1,5 @@
 """What both stages share on a tiny student: how they stop, what they keep, and that they resume exactly."""
 
-
 import numpy as np
 import pytest
 import torch

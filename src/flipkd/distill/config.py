@@ -65,7 +65,7 @@ class DistillConfig(FlipConfig):
     """The most disk that the frozen layers' outputs may take; 0 keeps none."""
     trunk_cache_dtype: Literal["float32", "float16"] = "float32"
     """How the frozen layers' outputs are kept: exactly, or in half the room, where log-odds and vectors move by up to
-    1e-2."""
+    1e-2 in training. Answers that thresholds and figures come from are computed exactly."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -104,7 +104,7 @@ class StudentRun:
                 found[f"{split}_vectors"] = signals.vectors
             return found
 
-        return self.work.once(f"read_{name}", work)
+        return self._read_once(f"read_{name}", work)
 
     def read_swapped(self, name: str, split: str) -> np.ndarray:
         """(n,) float64 log-odds of a split's pairs with a and b exchanged, by the adapter there is now."""
@@ -114,7 +114,12 @@ class StudentRun:
             reader = Reader(self.student, progress=f"{name} on {split}, swapped")
             return {"log_odds": reader.log_odds(EncodedPairs.of(self.student, table.text_b, table.text_a))}
 
-        return self.work.once(f"swapped_{name}_{split}", work)["log_odds"]
+        return self._read_once(f"swapped_{name}_{split}", work)["log_odds"]
+
+    def _read_once(self, name: str, work: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        # As the artefact will answer, which thresholds are fitted for.
+        with self.student.unrounded():
+            return self.work.once(name, work)
 
     def average_orders(self, read: dict[str, dict[str, np.ndarray]]) -> None:
         """Average the trained decoders' log-odds over both orders, in place: what one may do, the other may."""

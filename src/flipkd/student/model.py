@@ -6,7 +6,8 @@ the last site, and in the last layer all but the positions where an answer is re
 norm, and only the two label rows of the output layer are computed (docs/method.md sections 2 and 3).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -144,7 +145,7 @@ class Student(nn.Module):
         if self.trunk is None:
             return
         if dtype == "float16":
-            announce("trunk cache", "float16", "half the room; log-odds and vectors move by up to 1e-2")
+            announce("trunk cache", "float16", "half the room; in training, log-odds and vectors move by up to 1e-2")
         base = self.model.get_base_model()
         weights = f"{model_fingerprint(self.trunk.stretch.view)}-{base.dtype}"
         self.trunk.cache = TrunkCache(
@@ -154,6 +155,19 @@ class Student(nn.Module):
             limit_bytes=limit_bytes,
             dtype=dtype,
         )
+
+    @contextmanager
+    def unrounded(self) -> Iterator[None]:
+        """Answer as without a trunk cache, where that rounds: the frozen layers are computed anew."""
+        trunk = self.trunk
+        if trunk is None or trunk.cache is None or trunk.cache.exact:
+            yield
+            return
+        cache, trunk.cache = trunk.cache, None
+        try:
+            yield
+        finally:
+            trunk.cache = cache
 
     def _leave(self, layer: int, hidden: Tensor, position: Tensor) -> KeysValues:
         """Run a layer up to its attention; gives its keys and values. Sites before the attention are reached."""

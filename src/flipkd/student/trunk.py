@@ -131,6 +131,11 @@ class TrunkCache:
         self._taken = self._used
         self._take(min(self._used + 1, count))
 
+    @property
+    def exact(self) -> bool:
+        """Whether states come back as they were put."""
+        return self._rows.dtype == np.float32
+
     @staticmethod
     def _key(path: np.ndarray, own: int) -> bytes:
         return hashlib.sha256(np.append(path, own).astype("<i8").tobytes()).digest()
