@@ -1,6 +1,6 @@
 import pytest
 
-from flipkd.data.identity import is_empty, text_key
+from flipkd.data.identity import is_empty, pair_keys, text_key
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,11 @@ def test_texts_that_show_something_are_not(text):
 def test_width_case_and_white_space_do_not_tell_texts_apart():
     assert text_key("Pay  ＢＩＬＬ\n") == text_key("pay bill") == text_key("PAYBILL")
     assert text_key("pay bill.") != text_key("pay bill")
+
+
+def test_a_pair_is_named_whatever_its_order_case_and_white_space():
+    assert pair_keys(["Pay", "ab"], ["my Bill", "c"]) == pair_keys([" mybill", "AB"], ["pay ", "c"])
+
+
+def test_pairs_whose_texts_read_alike_together_have_other_names():
+    assert len(set(pair_keys(["ab", "a", "abc"], ["c", "bc", ""]))) == 3

@@ -26,6 +26,12 @@ def text_key(text: str) -> str:
     return "".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+def pair_keys(text_a: Sequence[str], text_b: Sequence[str]) -> list[str]:
+    """What names each pair whatever its order: 16 hexadecimal digits of a SHA-256 over the keys of both texts."""
+    both = (sorted((text_key(a), text_key(b))) for a, b in zip(text_a, text_b, strict=True))
+    return [texts_digest(keys)[:16] for keys in both]
+
+
 def texts_digest(texts: Sequence[str]) -> str:
     """SHA-256 (hexadecimal) of texts in their order."""
     return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()

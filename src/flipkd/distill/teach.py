@@ -6,10 +6,12 @@ from flipkd.console import announce, console
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
 from flipkd.distill.workspace import Workspace
+from flipkd.teacher.leak import require_unseen
+from flipkd.teacher.record import is_fitted, read_record
 from flipkd.teacher.signal import TeacherSignal, training_signal
 from flipkd.teacher.teacher import Teacher
 from flipkd.teacher.thresholds import DualThresholds, ThresholdReport, fit_thresholds, threshold_report
-from flipkd.teacher.training import fit_teacher, is_fitted
+from flipkd.teacher.training import fit_teacher
 
 
 def teach(
@@ -28,11 +30,15 @@ def teach(
         The teacher of all pairs, and its word on the training texts, out of fold where it was fine-tuned here.
 
     Raises:
-        FlipkdError: If the teacher cannot be loaded.
+        FlipkdError: If the teacher cannot be loaded, or was trained on the pairs to fit and measure on.
     """
     name = config.teacher
     if is_fitted(name):
         announce("teacher", name, "made by flipkd teacher train, so it is not tuned again")
+        record = read_record(Path(name).expanduser())
+        for split, table in splits.tables.items():
+            if split != "train":
+                require_unseen(name, record, split, table)
     elif config.fine_tune_teacher:
         folder = work.folder / "teacher"
         if work.recorded("fitted_teacher") is None:

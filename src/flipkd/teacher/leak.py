@@ -6,11 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flipkd.console import warn
+from flipkd.data.identity import pair_keys
 from flipkd.data.table import PairTable
 from flipkd.errors import FlipkdError
+from flipkd.teacher.record import FitRecord
 
 LARGEST_GAP = 0.02
 """AUC on the training pairs minus AUC on validation; more is a leak."""
+LARGEST_SEEN = 0.05
+"""Share of the validation or test pairs that a teacher may have been trained on; more is no chance repetition."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,29 @@ class LeakReport:
     def leaks(self) -> bool:
         """Whether the labelled pairs' own entries must be kept from the student."""
         return not self.out_of_fold and self.auc_train - self.auc_validation > LARGEST_GAP
+
+
+def require_unseen(teacher: str, record: FitRecord, name: str, pairs: PairTable) -> None:
+    """Refuse pairs to fit or measure on that a teacher was trained on: the check of its AUC could not tell.
+
+    Args:
+        teacher: The teacher, as the user gave it.
+        record: How it was trained.
+        name: Of the pairs, such as ``validation``.
+        pairs: They.
+
+    Raises:
+        FlipkdError: If more than `LARGEST_SEEN` of them are among its training pairs, but for case and space.
+    """
+    seen = set(record.pairs_seen)
+    known = sum(key in seen for key in pair_keys(pairs.text_a, pairs.text_b))
+    if known > LARGEST_SEEN * len(pairs):
+        raise FlipkdError(
+            f"The teacher in {teacher} was trained on {known} of the {len(pairs)} {name} pairs ({pairs.source}), so "
+            f"nothing can be fitted or measured there. Give {name} pairs of their own by --{name}; where they are a "
+            "share of the training pairs, the --seed and --validation-share that it was trained with; or another "
+            "teacher."
+        )
 
 
 def auc(table: PairTable, similarity: NDArray[np.float32]) -> float:

@@ -32,6 +32,8 @@ class FitRecord:
     folds: int
     fold: list[int]
     """Fold of each training pair, in their order; empty without folds."""
+    pairs_seen: list[str] = field(default_factory=list)
+    """`pair_keys` of the training pairs, sorted; empty in folders of before they were kept."""
     finished: bool = False
     validation_digest: str | None = None
     auc: dict[str, Any] = field(default_factory=dict)

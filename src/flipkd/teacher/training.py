@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flipkd.console import announce, warn
+from flipkd.data.identity import pair_keys
 from flipkd.data.splits import folds
 from flipkd.data.table import PairTable
 from flipkd.device import require_one_process
@@ -122,6 +123,7 @@ def _plan(name: str, base: Path, kind: Kind, pairs: PairTable, config: TeacherCo
         pairs_digest=pairs.digest(),
         folds=max(fold, default=0) + 1,
         fold=fold,
+        pairs_seen=sorted(set(pair_keys(pairs.text_a, pairs.text_b))),
     )
 
 

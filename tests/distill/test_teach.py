@@ -1,0 +1,59 @@
+"""The teacher's part of a run."""
+
+import numpy as np
+import pytest
+
+from flipkd.data.table import PairTable
+from flipkd.distill.splits import Splits
+from flipkd.distill.teach import teach
+from flipkd.distill.workspace import Workspace
+from flipkd.errors import FlipkdError
+from flipkd.teacher.training import TeacherConfig, fit_teacher
+from tiny import pairs
+
+PAIRS = pairs(48)
+OTHER = pairs(40, seed=1)
+
+
+@pytest.fixture(scope="module")
+def fitted(models, tmp_path_factory):
+    """A teacher of all of PAIRS."""
+    folder = tmp_path_factory.mktemp("fitted") / "teacher"
+    fit_teacher(
+        models["teacher"], PAIRS, folder, TeacherConfig(epochs=1), seed=0, device="cpu", cache_dir=folder.parent
+    )
+    return str(folder)
+
+
+@pytest.fixture
+def taught(fitted, settings, tmp_path):
+    def run(train, validation, test=None):
+        config = settings(tmp_path / "run", teacher=fitted)
+        splits = Splits(train, validation, test, [])
+        return teach(config, splits, Workspace(config, splits.digests), "cpu", tmp_path / "cache")
+
+    return run
+
+
+def swapped_in_case(table):
+    a, b = ([text.upper() for text in side] for side in (table.text_b, table.text_a))
+    return PairTable(a, b, table.label, "other.csv", table.line, {})
+
+
+@pytest.mark.parametrize("change", [lambda table: table, swapped_in_case], ids=["as they are", "swapped, other case"])
+def test_another_share_of_validation_than_the_teachers_is_refused(taught, change):
+    """Its AUC is high on both sides alike: a gap could not tell."""
+    train, validation = PAIRS.select(np.arange(30)), PAIRS.select(np.arange(30, 48))
+    with pytest.raises(FlipkdError, match=r"trained on 18 of the 18 validation pairs .*--validation-share"):
+        taught(train, change(validation))
+
+
+def test_test_pairs_that_the_teacher_was_trained_on_are_refused(taught):
+    with pytest.raises(FlipkdError, match="trained on 8 of the 8 test pairs"):
+        taught(PAIRS.select(np.arange(40)), OTHER, PAIRS.select(np.arange(40, 48)))
+
+
+def test_pairs_that_the_teacher_did_not_see_are_taken(taught):
+    teacher, signal = taught(PAIRS, OTHER)
+    assert len(signal.pair_similarity) == len(PAIRS)
+    assert teacher.revision
