@@ -29,6 +29,22 @@ def test_every_item_comes_once_in_batches_of_one_group(drawn, batch_size, epoch,
     assert all(len(set(group[batch].tolist())) == 1 and len(batch) <= batch_size for batch in rows)
 
 
+@given(sizes, st.integers(1, 16), st.integers(0, 5), st.integers(2, 5))
+def test_processes_get_the_same_number_of_whole_batches_and_miss_none(drawn, batch_size, epoch, processes):
+    lengths, group = (np.array(column) for column in drawn)
+    batches = GroupedBatches(lengths, group, batch_size, 0)
+    batches.set_epoch(epoch)
+    alone = list(batches)
+    shares = []
+    for process in range(processes):
+        batches.deal_out(process, processes)
+        shares.append(list(batches))
+        assert len(shares[-1]) == len(batches) == -(-len(alone) // processes)
+    in_turn = [batch for round_ in zip(*shares, strict=True) for batch in round_]
+    assert in_turn[: len(alone)] == alone
+    assert all(batch in alone for batch in in_turn)
+
+
 def test_the_order_depends_on_seed_and_epoch_alone():
     def order(seed, epoch):
         batches = GroupedBatches(np.arange(50), np.zeros(50), 8, seed, both_orders=True)

@@ -64,13 +64,27 @@ class GroupedBatches:
         self.seed = seed
         self.both_orders = both_orders
         self.epoch = 0
+        self._process, self._processes = 0, 1
+
+    def deal_out(self, process: int, processes: int) -> None:
+        """Give one process its share: whole batches in turn, those of the beginning again where the last round lacks.
+
+        Accelerate would take every batch but the last for a full one, and lose the rounds in which a group's short
+        batch comes.
+
+        Args:
+            process: Which process this is, from 0.
+            processes: How many there are.
+        """
+        self._process, self._processes = process, processes
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order the next iteration gives."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return sum(-(-int((self.group == g).sum()) // self.batch_size) for g in np.unique(self.group))
+        batches = sum(-(-int((self.group == g).sum()) // self.batch_size) for g in np.unique(self.group))
+        return -(-batches // self._processes)
 
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng((self.seed, self.epoch))
@@ -85,7 +99,8 @@ class GroupedBatches:
                 pool = pool[np.lexsort((rank[pool], self.lengths[self.family[pool]]))]
                 batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
         swapped = rng.integers(0, 2, len(self.lengths)) if self.both_orders else np.zeros_like(self.lengths)
-        for i in rng.permutation(len(batches)):
+        order = np.resize(rng.permutation(len(batches)), len(self) * self._processes)
+        for i in order[self._process :: self._processes]:
             yield (batches[i] + len(self.group) * swapped[self.family[batches[i]]]).tolist()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -104,12 +105,14 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         raise NotImplementedError
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """Batches come from the sampler as they are."""
+        """Batches come from the sampler as they are, whole ones in turn where there are several processes."""
+        self._batches.deal_out(self.args.process_index, self.args.world_size)
         loader: DataLoader[Any] = DataLoader(
             self.train_dataset, batch_sampler=self._batches, collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers, pin_memory=self.args.dataloader_pin_memory,
         )  # fmt: skip
-        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
+        device = self.accelerator.device
+        return prepare_data_loader(loader, device, num_processes=1, put_on_device=True)  # type: ignore[no-any-return]
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As any Trainer's; Ctrl-C is the caller's again when it ends, whichever way."""
