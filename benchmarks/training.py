@@ -11,8 +11,9 @@ from benchmarks.artefact import teacher_signal
 from flipkd.data.table import PairTable
 from flipkd.student.model import Student
 from flipkd.teacher.thresholds import DualThresholds
+from flipkd.training.arguments import training_arguments
 from flipkd.training.config import FlipConfig
-from flipkd.training.trainer import FlipTrainer, WarmupTrainer, training_arguments
+from flipkd.training.trainer import FlipTrainer, WarmupTrainer
 
 LEARNING_RATE = 1e-4
 THRESHOLDS = DualThresholds(0.7, 0.4, "fixed: only speed is measured")

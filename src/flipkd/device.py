@@ -34,6 +34,23 @@ def choose_device(device: str | None) -> str:
     return chosen
 
 
+def choose_training_device(device: str | None) -> str:
+    """As `choose_device`; of several GPUs the first, which is where the Trainer computes.
+
+    Raises:
+        FlipkdError: If another one is asked for, or one where torch sees none.
+    """
+    import torch
+
+    chosen = choose_device(device)
+    if index := torch.device(chosen).index:
+        raise FlipkdError(
+            f"Training computes on the first GPU it sees, and --device is {chosen}. Set CUDA_VISIBLE_DEVICES={index} "
+            "and give --device cuda."
+        )
+    return chosen
+
+
 def describe_device(device: str) -> str:
     """A GPU with its name; the CPU as it is.
 

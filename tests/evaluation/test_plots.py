@@ -118,6 +118,13 @@ def test_the_map_keeps_distances_of_flat_vectors(tmp_path):
     assert "100% of the variance" in figure.axes[0].get_ylabel()
 
 
+def test_the_map_of_vectors_of_one_number_is_a_line(tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(2, 6, 1))
+    figure = plots.vector_map(tmp_path / "m.png", LABEL, tuple(vectors), tuple(vectors))
+    heights = np.concatenate([line.get_ydata() for line in figure.axes[0].lines])
+    np.testing.assert_allclose(heights, 0, atol=1e-12)
+
+
 def test_the_map_draws_a_share_of_many_pairs(tmp_path):
     vectors = np.random.default_rng(0).normal(size=(2, 500, 4))
     figure = plots.vector_map(tmp_path / "m.png", np.arange(500) % 2, tuple(vectors), tuple(vectors))

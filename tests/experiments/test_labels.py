@@ -9,8 +9,8 @@ import torch
 from flipkd.data.table import PairTable
 from flipkd.experiments.labels import LabelWarmupTrainer, label_signal
 from flipkd.student.inference import EncodedPairs, Reader
+from flipkd.training.arguments import training_arguments
 from flipkd.training.config import FlipConfig
-from flipkd.training.trainer import training_arguments
 from tiny import pairs, student
 
 

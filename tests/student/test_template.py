@@ -69,6 +69,13 @@ def test_a_prompt_without_both_places_and_a_cue_is_refused(prompt):
         build(WORDS["bpe"], prompt=prompt)
 
 
+def test_a_prompt_with_nothing_before_the_first_text_is_refused_where_no_token_is_put_there():
+    prompt = "{a} \n text : {b} \n same ? answer :"
+    with pytest.raises(FlipkdError, match="Put a word before"):
+        build(WORDS["bpe"], prompt=prompt)
+    assert build(WORDS["bpe"], prompt=f"text : {prompt}").prefix
+
+
 @pytest.mark.parametrize("pair", [(" yes", " yes"), (" certainly not", " yes"), (" yes",)])
 def test_label_words_must_be_two_single_tokens(pair):
     with pytest.raises(FlipkdError, match="label words"):

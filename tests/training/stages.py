@@ -6,8 +6,9 @@ from transformers import TrainerCallback
 
 from flipkd.teacher.signal import TeacherSignal
 from flipkd.teacher.thresholds import DualThresholds
+from flipkd.training.arguments import training_arguments
 from flipkd.training.config import FlipConfig
-from flipkd.training.trainer import FlipTrainer, WarmupTrainer, training_arguments
+from flipkd.training.trainer import FlipTrainer, WarmupTrainer
 from tiny import pairs, student, texts
 
 LIMITS = DualThresholds(0.6, 0.2, "toy")

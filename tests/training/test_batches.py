@@ -1,6 +1,8 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,6 +92,30 @@ def test_neighbours_come_together():
     assert np.mean(of_one_centre) > 0.6
 
 
+@given(st.integers(1, 300), st.integers(1, 9), st.booleans())
+def test_many_texts_are_grouped_part_by_part(count, size, equal):
+    vectors = np.random.default_rng(count).normal(size=(count, 4)).astype(np.float32)
+    if equal:
+        vectors[:] = vectors[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flipkd.training.batches._BLOCK", 40)
+        group = neighbour_groups(vectors, size, seed=0)
+    sizes = np.bincount(group)
+    assert sizes.sum() == count
+    assert 0 < sizes.min() <= sizes.max() <= size
+    # A part that is halved has 20 texts at least, and one group of it may be smaller than the others.
+    assert (sizes < size).sum() <= max(1, count // 20)
+
+
+def test_parts_hold_near_texts(monkeypatch):
+    rng = np.random.default_rng(0)
+    place = rng.integers(0, 8, 400)
+    vectors = (np.eye(8)[place] + 0.01 * rng.normal(size=(400, 8))).astype(np.float32)
+    monkeypatch.setattr("flipkd.training.batches._BLOCK", 100)
+    group = neighbour_groups(vectors, 10, seed=0)
+    assert np.mean([len(set(place[group == g])) == 1 for g in set(group)]) > 0.6
+
+
 def parts(mask_pairs=False):
     made, table = student(), pairs(12)
     encoded = EncodedPairs.of(made, table.text_a, table.text_b)
@@ -158,6 +184,22 @@ def test_a_leak_masks_the_labelled_entries_both_ways():
     assert not batch["keep"][left, right].any()
     assert not batch["keep"][right, left].any()
     assert batch["keep"].sum() == batch["keep"].numel() - 4
+
+
+@pytest.mark.parametrize("collator", ["joint", "warm-up"])
+def test_a_leak_masks_labelled_pairs_that_other_rows_brought_together(collator):
+    made, table, encoded, signal = parts(mask_pairs=True)
+    # Row 2 is the first text of row 0 and the second of row 1.
+    ids = EncodedPairs(ids=encoded.ids, a=encoded.a.copy(), b=encoded.b.copy())
+    ids.a[2], ids.b[2] = encoded.a[0], encoded.b[1]
+    if collator == "joint":
+        keep = PairCollator(made.template, ids, table.label, signal)([0, 1])["keep"]
+    else:
+        keep = TextCollator(made.template, ids, signal)([0, 1])["keep"]
+    # The distinct texts are a0, b0, a1, b1.
+    labelled = torch.zeros(4, 4, dtype=torch.bool)
+    labelled[[0, 2, 0], [1, 3, 3]] = True
+    assert torch.equal(keep, ~(labelled | labelled.T))
 
 
 def test_warm_up_batches_keep_a_pair_together():

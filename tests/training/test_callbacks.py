@@ -10,9 +10,9 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 
 from flipkd.errors import FlipkdError
 from flipkd.student.adapter import adapter_state
+from flipkd.training.arguments import training_arguments
 from flipkd.training.config import FlipConfig
 from flipkd.training.stage import last_checkpoint
-from flipkd.training.trainer import training_arguments
 from tiny import pairs
 from training.stages import joint
 

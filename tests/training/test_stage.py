@@ -7,9 +7,9 @@ from transformers import TrainerCallback
 
 from flipkd.errors import FlipkdError
 from flipkd.student.adapter import adapter_state
+from flipkd.training.arguments import training_arguments
 from flipkd.training.config import FlipConfig
 from flipkd.training.stage import last_checkpoint, load_adapter_state
-from flipkd.training.trainer import training_arguments
 from tiny import pairs, student
 from training.stages import StopAt, arguments, joint, warmup
 

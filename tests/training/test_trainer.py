@@ -7,7 +7,7 @@ import torch
 from flipkd.errors import FlipkdError
 from flipkd.student.adapter import adapter_state
 from flipkd.training.config import FlipConfig
-from flipkd.training.trainer import FlipTrainer
+from flipkd.training.trainer import FlipTrainer, WarmupTrainer
 from tiny import pairs, student
 from training.stages import LIMITS, arguments, joint, signal_of, vectors_of, warmup
 
@@ -58,6 +58,30 @@ def test_further_texts_do_not_move_the_ceiling_of_random_pairs(tmp_path):
         for further in (0, 24)
     )
     assert alone == beside
+
+
+def test_a_warm_up_by_a_signal_of_other_texts_is_refused(tmp_path):
+    """Vectors would stand for other texts."""
+    table, config = pairs(40), FlipConfig(batch_pairs=8)
+    with pytest.raises(FlipkdError, match=r"of \d+ texts, but pairs and unlabelled texts are \d+"):
+        WarmupTrainer(
+            student(), arguments(tmp_path, config), config=config, pairs=table, signal=signal_of(table, further=2),
+            unlabelled=["one", "two", "two"],
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(("batch_pairs", "times"), [(32, 0), (128, 1)])
+def test_the_memory_that_matrix_sets_take_is_said(tmp_path, capsys, batch_pairs, times):
+    joint(tmp_path, config=FlipConfig(sets="matrix", batch_pairs=batch_pairs))
+    assert " ".join(capsys.readouterr().err.split()).count("tensors of up to 1 GB each") == times
+
+
+def test_sets_by_a_teacher_that_repeats_the_labels_are_warned_of(tmp_path, capsys):
+    config = FlipConfig(batch_pairs=8, sets="thresholds")
+    joint(tmp_path, config=config)
+    assert "repeats them" not in capsys.readouterr().err
+    joint(tmp_path, config=config, signal=signal_of(pairs(40), mask_pairs=True))
+    assert "repeats them" in capsys.readouterr().err
 
 
 def test_matrix_sets_need_a_teacher_of_texts(tmp_path):

@@ -46,7 +46,7 @@ def run(options: Options) -> None:
 
     from flipkd.console import announce
     from flipkd.data.reader import read_pairs
-    from flipkd.device import choose_device
+    from flipkd.device import choose_training_device
     from flipkd.distill.splits import split_validation
     from flipkd.teacher.training import fit_teacher
 
@@ -66,6 +66,6 @@ def run(options: Options) -> None:
         validation = read(options.validation)
     fit_teacher(
         options.teacher, train, Path(options.output), options.training,
-        seed=options.seed, validation=validation, device=choose_device(options.device),
+        seed=options.seed, validation=validation, device=choose_training_device(options.device),
     )  # fmt: skip
     announce("teacher", options.output, f"give it to flipkd distill --teacher {options.output}")

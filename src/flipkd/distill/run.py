@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from flipkd.console import announce, console, warn
-from flipkd.device import choose_device, require_one_process
+from flipkd.device import choose_training_device, require_one_process
 from flipkd.distill.compare import Comparison, Signal, compare, signal_of
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.settle import Settled, settle
@@ -42,7 +42,7 @@ def distill(config: DistillConfig) -> Path:
     config.require_files()
     splits = read_splits(config)
     work = Workspace(config, splits.digests)
-    device = choose_device(config.device)
+    device = choose_training_device(config.device)
     cache = Path(config.cache_dir).expanduser()
     teacher, signal = teach(config, splits, work, device, cache)
     work.require_same("teacher", teacher.revision)

@@ -21,9 +21,10 @@ from flipkd.student.model import Student
 from flipkd.student.template import Template
 from flipkd.teacher.signal import TeacherSignal
 from flipkd.teacher.thresholds import DualThresholds
+from flipkd.training.arguments import training_arguments
 from flipkd.training.rates import joint_rate, warm_up_rate
 from flipkd.training.stage import StageTrainer, load_adapter_state
-from flipkd.training.trainer import FlipTrainer, WarmupTrainer, training_arguments
+from flipkd.training.trainer import FlipTrainer, WarmupTrainer
 
 FLAT = 0.01
 """Standard deviation of the similarities of the validation pairs below which a trained encoder counts as collapsed: on

@@ -197,10 +197,13 @@ def _flatten(vectors_a: NDArray[np.floating], vectors_b: NDArray[np.floating]) -
     """The (2n, 2) principal components of both sides together, and the share of the variance they hold."""
     from sklearn.decomposition import PCA
 
+    both = np.concatenate([vectors_a, vectors_b]).astype(np.float64)
+    # Vectors of one number, of --lora-rank 1 at one site, get a second that is 0.
+    both = np.pad(both, ((0, 0), (0, max(0, 2 - both.shape[1]))))
     model = PCA(n_components=2, svd_solver="full")
     # A collapsed encoder's vectors are all equal: no variance to share, and 0 / 0 in the shares.
     with np.errstate(invalid="ignore"):
-        points = model.fit_transform(np.concatenate([vectors_a, vectors_b]).astype(np.float64))
+        points = model.fit_transform(both)
     return points, float(np.nan_to_num(model.explained_variance_ratio_.sum()))
 
 

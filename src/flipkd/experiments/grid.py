@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from flipkd.console import announce, console
-from flipkd.device import choose_device
+from flipkd.device import choose_training_device
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
 from flipkd.evaluation.metrics import measure
@@ -122,7 +122,7 @@ def set_run(config: ReproduceConfig, pair_set: PairSet, sample: Sample, seed: in
         sample: Its pairs.
         seed: Of everything but the sample.
     """
-    device = choose_device(config.device)
+    device = choose_training_device(config.device)
     # Named by sample and settings: what was made of others must not be taken for these.
     name = f"{pair_set.name}-{sample.digest[:6]}-{settings_digest(pair_set)[:6]}"
     shared = Path(config.work) / name

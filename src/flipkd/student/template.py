@@ -55,7 +55,8 @@ class Template:
             max_text_tokens: The cap of each text, in tokens.
 
         Raises:
-            FlipkdError: If the prompt lacks a place, its cue is empty, or a label word is not one token.
+            FlipkdError: If the prompt lacks a place, nothing comes before the first, its cue is empty, or a label word
+                is not one token.
         """
         before, found_a, rest = prompt.partition("{a}")
         between, found_b, cue = rest.partition("{b}")
@@ -81,10 +82,16 @@ class Template:
             raise FlipkdError(f"Both label words {tuple(label_words)} are the same token; choose two others.")
         with_special = tuple(tokenizer(before + "x").input_ids)
         begins = tokenizer.bos_token_id is not None and with_special[:1] == (tokenizer.bos_token_id,)
+        prefix = ((tokenizer.bos_token_id,) if begins else ()) + ids(before)
+        if not prefix:
+            raise FlipkdError(
+                f"The prompt {prompt!r} begins with {{a}}, and this student's tokenizer puts nothing before it: there "
+                "would be no token that all pairs share. Put a word before {a}."
+            )
         return cls(
             prompt=prompt,
             label_words=(label_words[0], label_words[1]),
-            prefix=((tokenizer.bos_token_id,) if begins else ()) + ids(before),
+            prefix=prefix,
             middle=ids(between),
             suffix=ids(cue),
             label_ids=(no, yes),

@@ -1,12 +1,14 @@
 """Batches of pairs and of texts, each distinct text once, each inside one teacher geometry."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from flipkd.console import track
 from flipkd.student.inference import EncodedPairs
 from flipkd.student.packing import pack
 from flipkd.student.template import Template
@@ -14,6 +16,9 @@ from flipkd.teacher.signal import TeacherSignal
 
 _POOL_BATCHES = 8
 """Rows are sorted by length within shuffled pools of this many batches: like lengths in a batch, mixed labels."""
+
+_BLOCK = 5000
+"""Texts among which nearest neighbours are looked for."""
 
 
 class Items(Dataset[int]):
@@ -116,14 +121,33 @@ def neighbour_groups(vectors: np.ndarray, size: int, seed: int) -> np.ndarray:
         (n,) int64 group of each text.
     """
     group = np.full(len(vectors), -1, dtype=np.int64)
-    free = np.random.default_rng(seed).permutation(len(vectors))
+    rng = np.random.default_rng(seed)
     number = 0
-    while len(free):
-        nearest = np.argsort(-(vectors[free] @ vectors[free[0]]), kind="stable")[:size]
-        group[free[nearest]] = number
-        free = np.delete(free, nearest)
-        number += 1
+    for block in track(_blocks(vectors, rng), "neighbours of further texts"):
+        free = rng.permutation(block)
+        while len(free):
+            nearest = np.argsort(-(vectors[free] @ vectors[free[0]]), kind="stable")[:size]
+            group[free[nearest]] = number
+            free = np.delete(free, nearest)
+            number += 1
     return group
+
+
+def _blocks(vectors: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Parts of at most `_BLOCK` near texts, (n,) rows each: halved again and again at the median along a random line.
+
+    Each group looks through its whole part, so that one part of all texts would take time with their square.
+    """
+    done, left = [], [np.arange(len(vectors))]
+    while left:
+        rows = left.pop()
+        if len(rows) <= _BLOCK:
+            done.append(rows)
+            continue
+        one, other = vectors[rng.choice(rows, 2, replace=False)]
+        along = rows[np.argsort(vectors[rows] @ (one - other), kind="stable")]
+        left += np.array_split(along, 2)
+    return done
 
 
 class _Collator:
@@ -133,21 +157,30 @@ class _Collator:
         self.template = template
         self.pairs = pairs
         self.signal = signal
+        masked = signal is not None and signal.mask_pairs
+        self._masked = set(_unordered(pairs.a.tolist(), pairs.b.tolist())) if masked else set()
 
     def _ids(self, texts: Sequence[int]) -> list[tuple[int, ...]]:
         return [self.pairs.ids[text] for text in texts]
 
-    def _teacher(
-        self, signal: TeacherSignal, distinct: Sequence[int], left: Any, right: Any
-    ) -> dict[str, torch.Tensor]:
-        """The teacher's cosines between the distinct texts, and which of them may be learnt from."""
+    def _teacher(self, signal: TeacherSignal, distinct: Sequence[int]) -> dict[str, torch.Tensor]:
+        """The teacher's cosines between the distinct texts, and which of them may be learnt from.
+
+        After a leak not those of any labelled pair, whichever rows brought its texts together here.
+        """
         if signal.vectors is None:
             return {}
         vectors = signal.vectors[np.asarray(distinct)]
         keep = torch.ones(len(distinct), len(distinct), dtype=torch.bool)
-        if signal.mask_pairs:
-            keep[left, right] = keep[right, left] = False
+        if self._masked:
+            for i, j in combinations_with_replacement(range(len(distinct)), 2):
+                if (min(distinct[i], distinct[j]), max(distinct[i], distinct[j])) in self._masked:
+                    keep[i, j] = keep[j, i] = False
         return {"teacher": torch.from_numpy(vectors @ vectors.T), "keep": keep}
+
+
+def _unordered(left: Iterable[int], right: Iterable[int]) -> Iterator[tuple[int, int]]:
+    return ((min(a, b), max(a, b)) for a, b in zip(left, right, strict=True))
 
 
 class KnownLabels:
@@ -160,8 +193,7 @@ class KnownLabels:
 
     def __init__(self, pairs: EncodedPairs, label: np.ndarray) -> None:
         self._label: dict[tuple[int, int], int] = {}
-        for a, b, y in zip(pairs.a.tolist(), pairs.b.tolist(), label.tolist(), strict=True):
-            ends = (min(a, b), max(a, b))
+        for ends, y in zip(_unordered(pairs.a.tolist(), pairs.b.tolist()), label.tolist(), strict=True):
             self._label[ends] = y if self._label.get(ends, y) == y else -1
 
     def matrix(self, left: Sequence[int], right: Sequence[int], label: np.ndarray) -> torch.Tensor:
@@ -230,7 +262,7 @@ class PairCollator(_Collator):
             "right": torch.tensor(right),
             "pair_teacher": torch.from_numpy(similarity),
             "soft": torch.from_numpy(self.signal.probability(similarity, self.signal.geometry[a[rows]])),
-            **self._teacher(self.signal, distinct, left, right),
+            **self._teacher(self.signal, distinct),
         }
 
 
@@ -247,18 +279,11 @@ class TextCollator(_Collator):
         n = len(self.pairs.a)
         in_pairs = int(max(self.pairs.a.max(), self.pairs.b.max())) + 1
         texts: list[int] = []
-        ends: list[tuple[int, int]] = []
         for item in items:
-            if item < n:
-                ends.append((int(self.pairs.a[item]), int(self.pairs.b[item])))
-                texts += ends[-1]
-            else:
-                texts.append(in_pairs + item - n)
+            texts += [int(self.pairs.a[item]), int(self.pairs.b[item])] if item < n else [in_pairs + item - n]
         distinct = list(dict.fromkeys(texts))
-        where = {text: place for place, text in enumerate(distinct)}
-        left, right = [where[x] for x, _ in ends], [where[y] for _, y in ends]
         return {
             "packed": pack(self.template, self._ids(distinct), []),
             "rows": torch.tensor(items),
-            **self._teacher(self.signal, distinct, left, right),
+            **self._teacher(self.signal, distinct),
         }

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerControl, TrainingArguments
 
-from flipkd.console import announce
+from flipkd.console import announce, warn
 from flipkd.data.table import PairTable
 from flipkd.errors import FlipkdError
 from flipkd.losses.classification import label_cross_entropy
@@ -39,6 +39,7 @@ class WarmupTrainer(StageTrainer):
 
     Raises:
         AssertionError: If the teacher gives no vectors; the whole job leaves the warm-up out then.
+        FlipkdError: If the signal is of other texts.
     """
 
     stage = "warm-up"
@@ -57,6 +58,12 @@ class WarmupTrainer(StageTrainer):
         assert signal.vectors is not None, "a pair-only teacher has no warm-up"
         encoded = EncodedPairs.of(student, pairs.text_a, pairs.text_b)
         in_pairs = len(encoded.ids)
+        texts = in_pairs + len(unlabelled or [])
+        if texts != len(signal.texts):
+            raise FlipkdError(
+                f"The signal is of {len(signal.texts)} texts, but pairs and unlabelled texts are {texts}: give each "
+                "unlabelled text once and none that the pairs have, here and to training_signal."
+            )
         further = student.template.encode_texts(student.tokenizer, unlabelled or [])
         encoded = EncodedPairs(ids=encoded.ids + further, a=encoded.a, b=encoded.b)
         sizes = np.array([len(ids) for ids in encoded.ids])
@@ -139,6 +146,8 @@ class FlipTrainer(StageTrainer):
         if self._masked:
             announce("soft labels", "none", "the teacher knows the training labels, and would only repeat them")
             self._soft_weight = 0.0
+            if config.sets == "thresholds":
+                warn("--sets thresholds is meant to show the encoder no labels, but this teacher repeats them.")
         if signal is not None and args.gradient_accumulation_steps > 1:
             announce(
                 "comparisons",
@@ -155,6 +164,11 @@ class FlipTrainer(StageTrainer):
             n = len(encoded.ids)
             self._random_ceiling = random_ceiling(signal.vectors[:n], signal.geometry[:n], config.seed)
             announce("unlabelled positives", f"T above {self._random_ceiling:.3f}", "99.9 % of random pairs are below")
+            if (memory := 4 * config.batch_pairs**4 / 2**30) >= 1:
+                warn(
+                    f"--sets matrix compares every two of the {config.batch_pairs**2} entries of a batch: several "
+                    f"tensors of up to {memory:.0f} GB each. Lower --batch-pairs if memory runs out."
+                )
         if validation is not None and len(np.unique(validation.require_labels())) < 2:
             raise FlipkdError(
                 f"{validation.source}: the validation pairs are all of one label; AP and AUC need both. Add the other."
@@ -256,42 +270,4 @@ def _distillation_terms(vectors: Tensor, batch: Mapping[str, Any], config: FlipC
     return Terms(
         {"distillation": weight * (found.kl + config.squared_weight * found.squared)},
         {"kl": found.kl, "squared": found.squared},
-    )
-
-
-def training_arguments(
-    config: FlipConfig, output_dir: str, *, epochs: float, learning_rate: float, evaluate: bool, device: str
-) -> TrainingArguments:
-    """The Trainer's arguments for one stage of a configured run: a checkpoint after every pass, two kept."""
-    stops_early = evaluate and config.early_stopping_patience is not None
-    if stops_early:
-        announce(
-            "early stopping",
-            f"after {config.early_stopping_patience} passes",
-            "as asked; AP on validation decides",
-        )
-    return TrainingArguments(
-        output_dir=output_dir,
-        num_train_epochs=epochs,
-        learning_rate=learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=0.06,
-        max_grad_norm=config.max_grad_norm,
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
-        activation_checkpointing=config.gradient_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False} if config.gradient_checkpointing else None,
-        logging_steps=config.logging_steps,
-        logging_first_step=True,
-        logging_nan_inf_filter=False,
-        save_strategy="epoch",
-        save_total_limit=2,
-        eval_strategy="epoch" if stops_early else "no",
-        load_best_model_at_end=stops_early,
-        metric_for_best_model="eval_ap" if stops_early else None,
-        greater_is_better=True if stops_early else None,
-        report_to=config.report_to or "none",
-        seed=config.seed,
-        use_cpu=device == "cpu",
-        dataloader_pin_memory=device != "cpu",
-        remove_unused_columns=False,
     )
