@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from flipkd.cli import main
+from flipkd.cli.inspect import describe
 from flipkd.cli.main import main as run
 from flipkd.data.reader import read_pairs
 from flipkd.evaluation.answer import Answer
 from flipkd.evaluation.cascade import Band
 from flipkd.matching.matcher import MatchArrays, Matcher
-from tiny import texts
+from flipkd.student.template import Template
+from tiny import PROMPT, label_words, texts, tokenizer
 
 
 def write(file, rows, header=("text_a", "text_b", "note")):
@@ -230,7 +232,16 @@ def test_inspect_marks_the_texts_and_the_read_position(artefact, tmp_path, capsy
         real = [line for line in block.splitlines() if line.split()[0].isdigit()]
         assert "<- the answer is read here" in real[-1]
         assert block.count("read here") == 1
-        assert "in a's vector" in block
+        # Of pooling `last`: only the last token of a, behind which Q begins.
+        (marked,) = [row for row, line in enumerate(real) if "in a's vector" in line]
+        assert [real[row].split()[1] for row in (marked, marked + 1)] == ["a", "Q"]
+
+
+def test_inspect_marks_every_token_that_a_mean_is_taken_of():
+    words = tokenizer()
+    template = Template.build(words, prompt=PROMPT, label_words=label_words(words))
+    (block,) = describe(words, template, ["reset my pin"], ["lost card"], ["here"], "mean")
+    assert block.count("in a's vector") == sum("  a  " in line for line in block.splitlines()) > 1
 
 
 def test_every_command_has_options_and_a_run(tmp_path):

@@ -1,6 +1,6 @@
 """Options from words and YAML: dashes, switches, the first word, and what is refused."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 
 import pytest
 
@@ -69,6 +69,13 @@ def test_nested_settings_by_dots_with_switches():
     made = outer("--inner.epochs", "3", "--inner.mixed-precision", "--keep-teacher")
     assert made.inner == Inner(epochs=3.0, mixed_precision=True)
     assert made.keep_teacher is True
+
+
+@pytest.mark.parametrize("kind", [dict[str, str], dict[str, str] | None])
+def test_the_key_of_a_dictionary_keeps_its_dashes(kind):
+    options = make_dataclass("Served", [("by_name", kind, None)])
+    made = parse(options, "flipkd", ["--by-name.my-model", "runs/y"])
+    assert made.by_name == {"my-model": "runs/y"}
 
 
 def test_lists_as_yaml():

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from flipkd.errors import FlipkdError
 
 if TYPE_CHECKING:
+    from flipkd.student.sites import Pooling
     from flipkd.student.template import Template
 
 
 @dataclass
 class Options:
-    """Show the token ids, the mask and the place where the answer is read, for some pairs."""
+    """Show the prompt of some pairs token by token, and where vectors and the answer are read."""
 
     pairs: str = ""
     """A file of pairs."""
@@ -41,17 +42,18 @@ def run(options: Options) -> None:
     from flipkd.matching.loading import own_tokenizer
     from flipkd.student.loading import load_tokenizer
     from flipkd.student.template import Template
+    from flipkd.training.config import FlipConfig
 
     if not options.pairs:
         raise FlipkdError("--pairs is missing.")
     cache = Path(options.cache_dir).expanduser()
     if options.model is None:
         tokenizer = load_tokenizer(options.student, cache_dir=cache)
-        template = Template.build(tokenizer)
+        template, pooling = Template.build(tokenizer), FlipConfig.pooling
     else:
         spec = ArtefactSpec.read(Path(options.model))
         tokenizer = own_tokenizer(Path(options.model), spec) or load_tokenizer(spec.base_model, cache_dir=cache)
-        template = spec.stored_template()
+        template, pooling = spec.stored_template(), spec.pooling
         template.check_tokenizer(tokenizer)
     table = next(
         iter_pairs(
@@ -63,11 +65,16 @@ def run(options: Options) -> None:
         )
     )
     places = [f"{table.source}, line {line}" for line in table.line]
-    sys.stdout.write("\n\n".join(describe(tokenizer, template, table.text_a, table.text_b, places)) + "\n")
+    sys.stdout.write("\n\n".join(describe(tokenizer, template, table.text_a, table.text_b, places, pooling)) + "\n")
 
 
 def describe(
-    tokenizer: Any, template: "Template", text_a: Sequence[str], text_b: Sequence[str], places: Sequence[str]
+    tokenizer: Any,
+    template: "Template",
+    text_a: Sequence[str],
+    text_b: Sequence[str],
+    places: Sequence[str],
+    pooling: "Pooling",
 ) -> list[str]:
     """The prompt of each pair, token by token, as the student reads it.
 
@@ -77,6 +84,7 @@ def describe(
         text_a: The first text of each pair.
         text_b: The second.
         places: Where each pair stands.
+        pooling: Which of its tokens a text's vector is read from.
 
     Returns:
         One block of lines a pair.
@@ -89,8 +97,10 @@ def describe(
         parts = {"P": template.prefix, "a": a, "Q": template.middle, "b": b, "R": template.suffix}
         tokens = [(name, token) for name, ids in parts.items() for token in ids]
         lines = [place, f"tokens: a {len(a)}, b {len(b)}, prompt {len(tokens)}"]
+        last_of_a = len(template.prefix) + len(a) - 1
         for position, (part, token) in enumerate(tokens):
-            note = "  in a's vector" if part == "a" else ""
+            read = part == "a" and (pooling == "mean" or position == last_of_a)
+            note = "  in a's vector" if read else ""
             note += "  <- the answer is read here" if position == len(tokens) - 1 else ""
             lines.append(f"  {position:4d}  {part}  {token:7d}  {tokenizer.decode([token])!r:24s}{note}")
         blocks.append("\n".join([*lines, f"  label words: {label}; log-odds = logit of the second - of the first"]))

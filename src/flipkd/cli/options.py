@@ -2,7 +2,7 @@
 
 from dataclasses import fields, is_dataclass
 from itertools import takewhile
-from typing import TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
@@ -22,7 +22,7 @@ def parse(options: type[T], prog: str, words: list[str]) -> T:
     parser.add_argument("--config", action="config", help="A YAML file with these options.")
     words = _name_first(words, positionals(options))
     parser.add_class_arguments(options, as_group=False)
-    found = parser.parse_args(spelled(words, _switches(options)))
+    found = parser.parse_args(_spelled(words, options))
     found.pop("config", None)
     made: T = options(**parser.instantiate(found).as_dict())
     return made
@@ -49,22 +49,29 @@ def _switches(options: type) -> set[str]:
     return found
 
 
-def spelled(words: list[str], switches: set[str]) -> list[str]:
+def _spelled(words: list[str], options: type) -> list[str]:
     """Words as the parser knows them: --keep-teacher is --keep_teacher, and a lone switch is true.
 
-    Args:
-        words: As typed.
-        switches: Names of the boolean options.
+    The key of a dictionary is the user's and stays as it is: --models.my-model.
     """
+    switches = _switches(options)
+    dictionaries = {name for name, kind in get_type_hints(options).items() if _is_dictionary(kind)}
     found: list[str] = []
     for index, word in enumerate(words):
         if not word.startswith("--"):
             found.append(word)
             continue
         name, equals, value = word[2:].partition("=")
-        name = name.replace("-", "_")
+        outer, dot, inner = name.partition(".")
+        outer = outer.replace("-", "_")
+        name = outer + dot + (inner if outer in dictionaries else inner.replace("-", "_"))
         alone = not equals and (index + 1 == len(words) or words[index + 1].startswith("-"))
         if name in switches and alone:
             equals, value = "=", "true"
         found.append(f"--{name}{equals}{value}")
     return found
+
+
+def _is_dictionary(kind: Any) -> bool:
+    """Whether a field holds a dictionary, or may."""
+    return any(dict in (part, get_origin(part)) for part in (kind, *get_args(kind)))
