@@ -31,6 +31,11 @@ def fill(file, *new):
         writer.writerows(rows)
 
 
+def test_how_sure_is_checked_before_any_pair_is_answered(artefact, capsys):
+    assert main(["errors", "--model", str(artefact), "--pairs", "missing.csv", "--sure", "1.5"]) == 1
+    assert "--sure must lie between 0.5 and 1" in capsys.readouterr().err
+
+
 def test_mistakes_of_the_run_go_to_a_list_and_back_into_the_test_file(artefact, files, tmp_path, capsys):
     lists = tmp_path / "lists"
     assert main(["errors", "--model", str(artefact), "--output", str(lists)]) == 0

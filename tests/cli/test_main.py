@@ -1,5 +1,6 @@
 """The command line's frame: statuses, messages, and what it does not load."""
 
+import io
 import subprocess
 import sys
 
@@ -28,6 +29,16 @@ def test_an_unknown_command_lists_those_there_are(words, capsys):
     said = capsys.readouterr().err
     assert repr(" ".join(words)) in said
     assert all(" ".join(name) in said for name in main.COMMANDS)
+
+
+def test_texts_that_the_terminals_encoding_lacks_are_shown_by_their_escapes(artefact, tmp_path, monkeypatch):
+    """As where output goes to a file on a system whose encoding is not UTF-8."""
+    (tmp_path / "pairs.csv").write_text("text_a,text_b\nreset 卡,lost card\n", encoding="utf-8")
+    shown = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(shown, encoding="cp1252"))
+    assert main.main(["inspect", "--model", str(artefact), "--pairs", str(tmp_path / "pairs.csv")]) == 0
+    sys.stdout.flush()
+    assert b"label words" in shown.getvalue()
 
 
 def test_help_and_version_go_to_standard_output(capsys):

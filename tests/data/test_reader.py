@@ -290,3 +290,10 @@ def test_a_label_column_called_match_is_a_name_and_no_label(tmp_path):
     with pytest.raises(FlipkdError, match="no two columns have the names") as refused:
         read_pairs(str(file))
     assert "a pair already" not in str(refused.value)
+
+
+@pytest.mark.parametrize("rows", [0, -1])
+def test_fewer_than_one_row_at_a_time_is_refused(rows, tmp_path):
+    (tmp_path / "pairs.csv").write_text("text_a,text_b\na,b\n")
+    with pytest.raises(FlipkdError, match="at least one at a time"):
+        next(iter_pairs(str(tmp_path / "pairs.csv"), chunk_rows=rows))

@@ -48,6 +48,21 @@ def test_no_step_says_0_or_1_more_surely_than_its_pairs_warrant(rows):
     assert level.max() <= 1 - 1 / (len(label) + 2) + 1e-9
 
 
+@given(st.integers(0, 2**32 - 1), SHARE, SHARE)
+def test_steps_move_to_any_prior(seed, rate, prior):
+    rng = np.random.default_rng(seed)
+    value = np.round(rng.normal(size=300) * 3, 1)
+    steps = fit_steps(value, (rng.random(300) < expit(value)).astype(int))
+    by = prior_shift(rate, prior)
+    np.testing.assert_allclose(steps.moved(by)(value), steps(value) + by, atol=1e-6)
+
+
+def test_levels_that_rounding_parts_are_one_and_move_as_one():
+    # 1/7 and 2/14 as log-odds, as an artefact of before may hold them.
+    near = Steps((0.0, 1.0, 2.0), (-1.7917594692280552, -1.791759469228055, 0.0))
+    assert near.moved(-8.0) == Steps((0.0, 2.0), (-1.7917594692280552 - 8, -8.0))
+
+
 def test_steps_by_hand():
     # A match more at -2 and a non-match more at 3: the levels are 1/3 (two pairs and one more), 1/2, 2/3.
     steps = fit_steps(np.array([-2.0, -1.0, 0.0, 1.0, 2.0, 3.0]), np.array([0, 0, 1, 0, 1, 1]))

@@ -3,13 +3,14 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from flipkd import FlipkdError, Matcher
 from flipkd.data.reader import read_pairs
-from flipkd.matching.systems import read_system
+from flipkd.matching.systems import read_system, spec_beside
 
 
 def write(file, header, rows):
@@ -87,6 +88,10 @@ def test_what_is_no_system_is_refused(artefact, tmp_path, pairs):
         read_system(str(tmp_path / "none"), pairs)
     with pytest.raises(FlipkdError, match="its threshold is its own"):
         read_system(str(artefact), pairs, threshold=0.5)
+
+
+def test_answers_at_the_root_of_the_disk_lie_in_no_artefact():
+    assert spec_beside(Path("/answers.csv")) is None
 
 
 def test_predictions_outside_of_an_artefact_need_their_column_named(artefact, tmp_path, pairs):

@@ -1,5 +1,6 @@
 """Texts of anyone, in data and in records, are shown as they are and do nothing."""
 
+import base64
 import html
 import json
 import re
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from flipkd.report.records import PNG
 from flipkd.report.render import _code, html_report, model_card
 from flipkd.shown import in_markdown
 from report.tracing import Page
@@ -116,13 +118,14 @@ def test_half_a_surrogate_pair_can_be_written(copy, edit):
     assert "a ? b" in model_card(copy)
 
 
-def test_a_link_in_a_pictures_place_is_not_inlined(copy, tmp_path):
+@pytest.mark.parametrize("content", [b"a key", PNG + b"a key"], ids=["no picture", "another's picture"])
+def test_a_link_in_a_pictures_place_is_not_inlined(copy, tmp_path, content):
     secret = tmp_path / "secret"
-    secret.write_text("a key")
+    secret.write_bytes(content)
     picture = copy / "evaluation" / "roc.png"
     picture.unlink()
     picture.symlink_to(secret)
     page = html_report(copy)
     assert "the picture is not in this artefact (<code>evaluation/roc.png</code>)" in page
-    assert "YSBrZXk" not in page  # its base64
+    assert base64.b64encode(content).decode() not in page
     assert json.loads((copy / "flipkd.json").read_text())["base_model"] in page

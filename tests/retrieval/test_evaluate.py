@@ -50,6 +50,17 @@ def test_order_and_refusals_are_counted_by_hand():
     assert lenient == Refusals("recall=0.9", 0.05, rightly_refused=0.0, wrongly_refused=1 / 3, right_answers=0.25)
 
 
+def test_many_queries_are_measured_as_few_are(monkeypatch):
+    findings = [found(f"q{n}", "abcd", [(letter, 0.9) for letter in "abcd"]) for n in range(7)]
+    judged = Judged([f"q{n}" for n in range(7)], [{"abcd"[n % 4]: 1 + n % 2} for n in range(7)])
+    whole = evaluate(index(*findings), judged)
+    monkeypatch.setattr("flipkd.retrieval.evaluate._AT_ONCE", 3)
+    parts = evaluate(index(*findings), judged)
+    for name in ("success1", "mrr10", "ndcg10"):
+        assert getattr(parts.verified, name) == pytest.approx(getattr(whole.verified, name))
+    assert 0 < whole.verified.ndcg10 < 1
+
+
 def test_without_unanswerable_queries_there_is_no_share_of_them():
     got = evaluate(index(found("q", "a", [("a", 0.9)])), Judged(["q"], [{"a": 1}]))
     (own,) = got.refusals
@@ -80,6 +91,7 @@ def test_judgements_are_read_for_the_chosen_split(files):
     ("queries", "qrels", "message"),
     [
         (QUERIES, "9\ta\t1\n", r"qrels.tsv, line 2: there is no query '9'"),
+        (QUERIES, "1\ta\t1\n1\ta\t0\n", r"qrels.tsv, line 3: 'a' is judged for '1' a second time"),
         (QUERIES, "1\ta\t-1\n", r"qrels.tsv, line 2: the grade is '-1'"),
         (QUERIES + "1,Again?,test\n", "1\ta\t1\n", r"queries.csv, line 5: the id '1' was there already"),
         (QUERIES + "4, ,test\n", "1\ta\t1\n", r"queries.csv, line 5: the query is empty"),

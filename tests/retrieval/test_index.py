@@ -40,6 +40,14 @@ def encoded(monkeypatch):
     return seen
 
 
+def test_a_proxy_of_the_environment_is_not_asked_for_the_own_engine(matcher, entries, tmp_path, monkeypatch):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with FaqIndex.build(matcher, entries, tmp_path / "idx") as made:
+        assert made.search(entries[0].question).candidates
+
+
 @pytest.mark.parametrize("stage", ["dense", "bm25", "hybrid"])
 def test_every_first_stage_puts_an_entrys_own_question_first(index, entries, stage):
     for entry in entries:

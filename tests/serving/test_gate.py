@@ -71,6 +71,13 @@ def test_a_file_of_keys_that_cannot_be_used_is_refused(tmp_path, text, words):
     assert "blanks in it" not in str(refused.value)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_key_or_of_a_comment(tmp_path):
+    file = tmp_path / "keys"
+    for text, known in ((KEY, True), (f"#{KEY}\nanother-key-of-16\n", False)):
+        file.write_text(text, encoding="utf-8-sig")
+        assert read_keys(str(file)).know(KEY.encode()) is known
+
+
 def test_a_file_of_keys_that_others_can_read_is_told(tmp_path, capsys):
     (tmp_path / "keys").write_text(KEY)
     (tmp_path / "keys").chmod(0o644)

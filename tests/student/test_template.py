@@ -87,6 +87,13 @@ def test_a_text_without_tokens_is_refused():
         build(WORDS["bpe"]).encode_texts(WORDS["bpe"], ["pin", ""])
 
 
+def test_many_texts_are_encoded_as_few_are(words, monkeypatch):
+    template, many = build(words, max_text_tokens=5), [f"reset my {'pin ' * n}card" for n in range(1, 9)]
+    whole = template.encode_texts(words, many)
+    monkeypatch.setattr("flipkd.student.template._AT_ONCE", 3)
+    assert template.encode_texts(words, many) == whole
+
+
 def test_cut_texts_are_counted(capsys):
     build(WORDS["bpe"], max_text_tokens=3).encode_texts(WORDS["bpe"], ["pin", "card account money fee refund"])
     assert "1 of 2 texts" in capsys.readouterr().err

@@ -57,6 +57,8 @@ def run(options: Options) -> None:
     tokenizer = load_tokenizer(options.student, cache_dir=Path(options.cache_dir).expanduser())
 
     def count_tokens(texts: list[str]) -> list[int]:
-        return [len(ids) for ids in tokenizer(texts, add_special_tokens=False).input_ids]
+        # Some at a time: what the tokenizer gives beside the ids takes many times their room.
+        parts = (texts[start : start + 10_000] for start in range(0, len(texts), 10_000))
+        return [len(ids) for part in parts for ids in tokenizer(part, add_special_tokens=False).input_ids]
 
     Console().print(check(table, others, count_tokens, options.max_text_tokens).render())

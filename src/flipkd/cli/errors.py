@@ -56,16 +56,7 @@ def run(options: Options) -> None:
     from flipkd.data.relabel import write_list
 
     splits = {name: getattr(options, name) for name in ("train", "validation", "test") if getattr(options, name)}
-    if not options.model and len(splits) < 2:
-        raise FlipkdError("Give --model, or two of --train, --validation and --test to find what they have in common.")
-    if options.pairs and not options.model:
-        raise FlipkdError("--pairs are answered by --model, which is missing.")
-    if len(splits) == 1:
-        raise FlipkdError(f"--{next(iter(splits))} alone has nothing in common with another split: give a second one.")
-    if options.top < 1:
-        raise FlipkdError(f"--top must be at least 1; it is {options.top}.")
-    if not 0 < options.near <= 1:
-        raise FlipkdError(f"--near must lie above 0 and up to 1; it is {options.near}.")
+    _check(options, splits)
     folder = None if options.output is None else Path(options.output)
     files = {} if folder is None else {name: folder / f"{name}.csv" for name in ("mistakes", "label_noise", "leaks")}
     there = [file for file in files.values() if file.exists()]
@@ -76,15 +67,31 @@ def run(options: Options) -> None:
     if splits:
         lists["leaks"] = _leaks(options, splits)
     for name, pairs in lists.items():
-        _show(name, pairs)
         if name in files and pairs:
             write_list(files[name], pairs)
             announce("written", files[name], "fill in new_label (0, 1 or drop); flipkd data merge takes it back")
+        _show(name, pairs)
     for name, file in files.items():
         if file in there and not lists.get(name):
             # Its new labels would be merged with those of today's lists.
             file.unlink()
             announce("removed", file, "an earlier list; nothing is listed there now")
+
+
+def _check(options: Options, splits: dict[str, str]) -> None:
+    """Refuse what could not be done before anything is."""
+    if not options.model and len(splits) < 2:
+        raise FlipkdError("Give --model, or two of --train, --validation and --test to find what they have in common.")
+    if options.pairs and not options.model:
+        raise FlipkdError("--pairs are answered by --model, which is missing.")
+    if len(splits) == 1:
+        raise FlipkdError(f"--{next(iter(splits))} alone has nothing in common with another split: give a second one.")
+    if options.top < 1:
+        raise FlipkdError(f"--top must be at least 1; it is {options.top}.")
+    if not 0 < options.near <= 1:
+        raise FlipkdError(f"--near must lie above 0 and up to 1; it is {options.near}.")
+    if not 0.5 < options.sure < 1:
+        raise FlipkdError(f"--sure must lie between 0.5 and 1; it is {options.sure}.")
 
 
 def _of_answers(options: Options) -> "dict[str, list[Listed]]":

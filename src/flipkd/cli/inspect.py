@@ -46,6 +46,8 @@ def run(options: Options) -> None:
 
     if not options.pairs:
         raise FlipkdError("--pairs is missing.")
+    if options.rows < 1:
+        raise FlipkdError(f"--rows must be at least 1; it is {options.rows}.")
     cache = Path(options.cache_dir).expanduser()
     if options.model is None:
         tokenizer = load_tokenizer(options.student, cache_dir=cache)

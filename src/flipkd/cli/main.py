@@ -1,5 +1,6 @@
 """The command line: `flipkd COMMAND ...`. Only the chosen command's code is imported."""
 
+import io
 import sys
 from importlib import import_module
 
@@ -59,6 +60,10 @@ def main(argv: list[str] | None = None) -> int:
         The exit status: 0, 1 after an error the user can mend, 2 for wrong usage, 130 after Ctrl-C.
     """
     words = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A text that the terminal's encoding lacks is shown by its escapes: it must not end the work.
+            stream.reconfigure(errors="backslashreplace")
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(_usage() + "\n")
         return 0

@@ -35,6 +35,8 @@ def open_records(
     delimiter: str | None = None,
 ) -> AbstractContextManager[Records]:
     """Open a file or data set as records, whatever its columns; arguments and errors as for `iter_pairs`."""
+    if chunk_rows < 1:
+        raise FlipkdError(f"Rows are read at least one at a time; {chunk_rows} were asked for.")
     file, ending = Path(path), _ending(path)
     if not file.exists() and ending in ENDINGS:
         raise FlipkdError(f"{path!r} is neither a file nor a data set that could be loaded (no such file).")

@@ -18,6 +18,8 @@ from flipkd.errors import FlipkdError
 Array = NDArray[np.float64]
 
 FOLDS, REPEATS = 5, 4
+SAME_LEVEL = 1e-9
+"""Log-odds that are nearer are one."""
 FEWEST_FOR_STEPS = 50
 """With fewer pairs of a class the steps are not tried: each would rest on a handful of pairs."""
 
@@ -61,8 +63,10 @@ class Steps:
         return inside + np.minimum(given - self.knots[0], 0) + np.maximum(given - self.knots[-1], 0)
 
     def moved(self, by: float) -> "Steps":
-        """The curve with every calibrated log-odds higher by a number."""
-        return Steps(self.knots, tuple(value + by for value in self.log_odds))
+        """The curve with every calibrated log-odds higher by a number; levels that rounding makes one are one knot."""
+        levels = np.asarray(self.log_odds) + by
+        rises = np.concatenate([[True], np.diff(levels) > 0])
+        return Steps(tuple(np.asarray(self.knots)[rises].tolist()), tuple(levels[rises].tolist()))
 
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, ready for JSON: every number is finite."""
@@ -118,8 +122,8 @@ def fit_steps(logit: Array, label: NDArray[np.int64]) -> Steps:
     share = np.bincount(where, weights=truth) / pairs
     level = isotonic_regression(share, sample_weight=pairs.astype(np.float64))
     log_odds = np.log(level) - np.log1p(-level)
-    # Neighbours of one level are one step. Levels that rounding makes one as log-odds are one, too.
-    step = np.concatenate([[0], np.cumsum(np.diff(log_odds) > 0)])
+    # Neighbours of one level are one step, whichever way rounding took its share (1/7 and 2/14).
+    step = np.concatenate([[0], np.cumsum(np.diff(log_odds) > SAME_LEVEL)])
     first = np.concatenate([[0], np.flatnonzero(np.diff(step)) + 1])
     last = np.concatenate([first[1:] - 1, [len(distinct) - 1]])
     mean = np.bincount(step, weights=distinct * pairs) / np.bincount(step, weights=pairs)

@@ -99,9 +99,11 @@ def _answered(path: str, test: PairTable, value: str | None, threshold: float | 
 
 def spec_beside(predictions: Path) -> ArtefactSpec | None:
     """What the artefact says of itself whose predictions a file is; None where it lies in none."""
-    folder = predictions.resolve().parents[len(PREDICTIONS.parts) - 1]
-    own = folder / PREDICTIONS == predictions.resolve() and (folder / SPEC_FILE).is_file()
-    return ArtefactSpec.read(folder) if own else None
+    place = predictions.resolve()
+    if place.parts[-len(PREDICTIONS.parts) :] != PREDICTIONS.parts:
+        return None
+    folder = place.parents[len(PREDICTIONS.parts) - 1]
+    return ArtefactSpec.read(folder) if (folder / SPEC_FILE).is_file() else None
 
 
 def require_same_pairs(said: PairTable, test: PairTable) -> None:

@@ -119,9 +119,10 @@ class Records:
         return None if found is None else shown(found, file, path, form)
 
     def picture(self, file: str) -> str | None:
-        """A PNG file as a data URI; None where it is not there, or is none."""
+        """A PNG file as a data URI; None where it is not there, is none, or is a link out of the artefact."""
         path = self.folder / file
-        content = path.read_bytes() if path.is_file() else b""
+        own = path.resolve().is_relative_to(self.folder.resolve())
+        content = path.read_bytes() if own and path.is_file() else b""
         return "data:image/png;base64," + base64.b64encode(content).decode() if content.startswith(PNG) else None
 
     def _load(self, file: str) -> Any:

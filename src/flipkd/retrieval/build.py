@@ -1,11 +1,11 @@
 """A new index, that appears when it is whole."""
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 from flipkd.errors import FlipkdError
 from flipkd.retrieval.engine import Place, require_closed, require_free
@@ -46,7 +46,7 @@ def choose_analyzer(texts: Sequence[str]) -> tuple[Analyzer, str]:
 def _local(place: Place, settings: Settings, fill: Fill, *, overwrite: bool) -> Store:
     output = Path(place.path)
     require_free(place, overwrite=overwrite)
-    partial = output.with_name(f"{output.name}.partial-{os.getpid()}")
+    partial = output.with_name(f"{output.name}.partial-{uuid4().hex[:8]}")
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         store = Store.create(replace(place, path=str(partial)), settings)
@@ -68,7 +68,7 @@ def _replace(place: Place, partial: Path) -> None:
         partial.rename(output)
         return
     require_closed(place)
-    old = output.with_name(f"{output.name}.old-{os.getpid()}")
+    old = output.with_name(f"{output.name}.old-{uuid4().hex[:8]}")
     output.rename(old)
     try:
         partial.rename(output)
@@ -79,7 +79,7 @@ def _replace(place: Place, partial: Path) -> None:
 
 
 def _remote(place: Place, settings: Settings, fill: Fill, *, overwrite: bool) -> Store:
-    partial = replace(place, collection=f"{place.collection}_partial_{os.getpid()}")
+    partial = replace(place, collection=f"{place.collection}_partial_{uuid4().hex[:8]}")
     store = Store.create(partial, settings)
     try:
         try:

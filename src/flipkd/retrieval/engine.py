@@ -138,11 +138,20 @@ def connect(place: Place) -> tuple[Any, Callable[[], None]]:
         ) from error
     except MilvusLiteError as error:
         raise FlipkdError(f"{place.path} can't be opened: {error}. Build it again.") from error
-    client = MilvusClient(f"http://127.0.0.1:{port}")
+
+    def end() -> None:
+        server.stop(grace=2).wait()
+        engine.close()
+
+    try:
+        # It is this very process, which no proxy that the environment names can reach.
+        client = MilvusClient(f"http://127.0.0.1:{port}", grpc_options={"grpc.enable_http_proxy": 0})
+    except MilvusException as error:
+        end()
+        raise FlipkdError(f"{place.path}: the engine does not answer at 127.0.0.1:{port}: {error.message}") from error
 
     def stop() -> None:
         client.close()
-        server.stop(grace=2).wait()
-        engine.close()
+        end()
 
     return client, stop

@@ -1,6 +1,7 @@
 """The entries of a FAQ, and the file they come from."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,6 +105,9 @@ def read_entries(
 
 
 def _columns(header: Sequence[str], named: dict[str, str], source: str) -> dict[str, int]:
+    twice = sorted(name for name, times in Counter(header).items() if times > 1)
+    if twice:
+        raise FlipkdError(f"{source}: more than one column is named {', '.join(map(repr, twice))}. Rename or drop one.")
     unknown = sorted(set(named) - set(NAMES))
     missing = [name for name in named.values() if name not in header]
     if unknown or missing:

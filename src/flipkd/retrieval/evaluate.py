@@ -16,6 +16,9 @@ from flipkd.retrieval.metrics import DEPTH, mrr, ndcg, success
 from flipkd.retrieval.schema import FirstStage
 from flipkd.teacher.teacher import Teacher
 
+_AT_ONCE = 256
+"""Queries whose rankings are measured together."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -85,8 +88,8 @@ def read_judged(queries: str, qrels: str, *, split: str | None = None) -> Judged
         split: Which queries to take; by default all.
 
     Raises:
-        FlipkdError: If a file can't be read, a column is missing, an id comes twice or is unknown, or a grade is no
-            whole number; with file and line.
+        FlipkdError: If a file can't be read, a column is missing, an id or a judgement comes twice, an id is
+            unknown, or a grade is no whole number; with file and line.
     """
     texts: dict[str, str] = {}
     others: set[str] = set()
@@ -103,11 +106,15 @@ def read_judged(queries: str, qrels: str, *, split: str | None = None) -> Judged
     if not texts:
         raise FlipkdError(f"{queries}: no query in it{'' if split is None else f' of the split {split!r}'}.")
     grades: dict[str, dict[str, int]] = {name: {} for name in texts}
+    judged: set[tuple[str, str]] = set()
     for line, (query, entry, grade) in _rows(qrels, ("query_id", "doc_id", "grade")):
         if query not in texts and query not in others:
             raise FlipkdError(f"{qrels}, line {line}: there is no query {query!r} in {queries}.")
         if not (grade.isdecimal() and int(grade) <= np.iinfo(np.int8).max):
             raise FlipkdError(f"{qrels}, line {line}: the grade is {grade!r}; it must be a whole number from 0 to 127.")
+        if (query, entry) in judged:
+            raise FlipkdError(f"{qrels}, line {line}: {entry!r} is judged for {query!r} a second time. Leave one out.")
+        judged.add((query, entry))
         if query in texts and int(grade):
             grades[query][entry] = int(grade)
     return Judged(list(texts.values()), list(grades.values()))
@@ -188,6 +195,13 @@ def _refusals(
 def _order(rankings: Sequence[Sequence[str]], grades: Sequence[dict[str, int]]) -> Order:
     if not rankings:
         return Order(float("nan"), float("nan"), float("nan"))
+    starts = range(0, len(rankings), _AT_ONCE)
+    parts = [_figures(rankings[at : at + _AT_ONCE], grades[at : at + _AT_ONCE]) for at in starts]
+    return Order(*np.concatenate(parts, axis=1).mean(axis=1).tolist())
+
+
+def _figures(rankings: Sequence[Sequence[str]], grades: Sequence[dict[str, int]]) -> NDArray[np.float64]:
+    """(3, queries): success@1, MRR@10 and NDCG@10. The room it takes grows with the square of the queries."""
     ids = dict.fromkeys(entry for each in (*rankings, *grades) for entry in each)
     column = {entry: number for number, entry in enumerate(ids)}
     # A further column, of grade 0, stands for the ranks at which nothing was found.
@@ -197,5 +211,4 @@ def _order(rankings: Sequence[Sequence[str]], grades: Sequence[dict[str, int]]) 
         order[row, : len(ranking[:DEPTH])] = [column[entry] for entry in ranking[:DEPTH]]
         for entry, grade in relevant.items():
             table[row, column[entry]] = grade
-    means = (float(each(order, table).mean()) for each in (success, mrr, ndcg))
-    return Order(*means)
+    return np.stack([each(order, table) for each in (success, mrr, ndcg)])

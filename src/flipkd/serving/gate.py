@@ -43,7 +43,7 @@ def read_keys(file: str) -> Keys:
         FlipkdError: If it cannot be read, has no key, or one of fewer than 16 characters or with a blank.
     """
     try:
-        lines = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in Path(file).read_text(encoding="utf-8-sig").splitlines()]
         mode = Path(file).stat().st_mode
     except (OSError, UnicodeDecodeError) as error:
         raise FlipkdError(f"--api-key-file {file} cannot be read: {error}") from error

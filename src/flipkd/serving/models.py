@@ -139,4 +139,4 @@ def open_index(config: ServeConfig, matcher: Matcher) -> FaqIndex | None:
 
 def choose(served: Mapping[str, Served], name: str | None) -> Served | None:
     """The artefact of a name, the first one where none is named, and nothing where the name is unknown."""
-    return next(iter(served.values())) if name is None else served.get(name)
+    return next(iter(served.values())) if not name else served.get(name)

@@ -13,6 +13,8 @@ from flipkd.errors import FlipkdError
 
 DEFAULT_PROMPT = "Text A:\n{a}\n\nText B:\n{b}\n\nDo A and B mean the same? Answer:"
 DEFAULT_LABEL_WORDS = (" no", " yes")
+_AT_ONCE = 10_000
+"""Texts that the tokenizer gets at once."""
 
 
 @dataclass(frozen=True)
@@ -110,18 +112,23 @@ class Template:
         """
         if not texts:
             return []
-        encoded = [tuple(ids) for ids in tokenizer(list(texts), add_special_tokens=False).input_ids]
-        for text, ids in zip(texts, encoded, strict=True):
-            if not ids:
-                raise FlipkdError(f"The text {text!r} is empty: it has no token to match. Leave it out.")
-        cut = sum(len(ids) > self.max_text_tokens for ids in encoded)
+        kept: list[tuple[int, ...]] = []
+        cut = 0
+        # Some at a time: what the tokenizer gives beside the ids takes many times their room.
+        for start in range(0, len(texts), _AT_ONCE):
+            part = list(texts[start : start + _AT_ONCE])
+            for text, ids in zip(part, tokenizer(part, add_special_tokens=False).input_ids, strict=True):
+                if not ids:
+                    raise FlipkdError(f"The text {text!r} is empty: it has no token to match. Leave it out.")
+                cut += len(ids) > self.max_text_tokens
+                kept.append(tuple(ids[: self.max_text_tokens]))
         if cut:
             warn(
                 f"{cut} of {len(texts)} texts are longer than {self.max_text_tokens} tokens and are cut there; "
                 "raise --max-text-tokens when training to read more.",
                 key=f"texts cut at {self.max_text_tokens}",
             )
-        return [ids[: self.max_text_tokens] for ids in encoded]
+        return kept
 
     def pair(self, a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
         """P a Q b R for two texts that `encode_texts` made."""

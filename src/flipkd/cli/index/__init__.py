@@ -78,7 +78,7 @@ def place_of(options: IndexOptions, path: str) -> "Place":
     if options.token_file is not None:
         if not Path(options.token_file).is_file():
             raise FlipkdError(f"{options.token_file}: no such file. It must hold the server's token.")
-        token = Path(options.token_file).read_text(encoding="utf-8").strip()
+        token = Path(options.token_file).read_text(encoding="utf-8-sig").strip()
     return Place(path, options.collection, token)
 
 
