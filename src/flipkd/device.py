@@ -44,9 +44,11 @@ def choose_training_device(device: str | None) -> str:
 
     chosen = choose_device(device)
     if index := torch.device(chosen).index:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        own = visible[index] if index < len(visible) else index
         raise FlipkdError(
-            f"Training computes on the first GPU it sees, and --device is {chosen}. Set CUDA_VISIBLE_DEVICES={index} "
-            "and give --device cuda."
+            f"Training computes on the first GPU it sees, and --device is {chosen}. Set CUDA_VISIBLE_DEVICES={own} and "
+            "give --device cuda."
         )
     return chosen
 

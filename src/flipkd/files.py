@@ -67,7 +67,7 @@ def hold(folder: Path) -> None:
     """Keep other processes out of a folder until this one ends or removes it: two would overwrite each other's work.
 
     Args:
-        folder: Is there. Held once more by the process that holds it, nothing changes.
+        folder: Is there. Held once more by the process that holds it, nothing changes, unless somebody has deleted it.
 
     Raises:
         FlipkdError: If another process is in it.
@@ -75,7 +75,9 @@ def hold(folder: Path) -> None:
     from filelock import FileLock, Timeout  # Here, since it takes longer than all of a short command's start.
 
     place = folder.resolve()
-    if place in _HELD:
+    held = _HELD.pop(place, None)
+    if held is not None and (place / ".lock").exists():
+        _HELD[place] = held
         return
     lock = FileLock(place / ".lock", timeout=0)
     try:

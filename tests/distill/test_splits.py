@@ -34,7 +34,7 @@ TRAIN = [("one", "two", 1), ("three", "four", 0)]
 VALIDATION = [("five", "six", 1), ("seven", "eight", 0)]
 
 
-@pytest.mark.parametrize("other", [TRAIN, VALIDATION])
+@pytest.mark.parametrize("other", [TRAIN, VALIDATION, VALIDATION[::-1]])
 def test_a_test_file_that_is_another_split_is_refused(tmp_path, other):
     with pytest.raises(FlipkdError, match=r"pairs are the same \(.*csv and .*test.csv\)"):
         read_splits(config(tmp_path, train=TRAIN, validation=VALIDATION, test=other))

@@ -3,7 +3,8 @@ import pytest
 
 from flipkd.data.table import PairTable
 from flipkd.errors import FlipkdError
-from flipkd.teacher.leak import auc, check_leak
+from flipkd.teacher.leak import auc, check_leak, require_unseen
+from flipkd.teacher.record import FitRecord
 
 
 def table(label):
@@ -62,3 +63,9 @@ def test_folds_that_do_a_little_better_by_chance_are_not(said):
     report = check_leak(pairs, label + noise, pairs, label + 1.15 * noise, out_of_fold=True)
     assert report.auc_train - report.auc_validation > 0.02
     assert said == []
+
+
+def test_an_older_teacher_that_keeps_no_word_of_its_pairs_is_warned_of(said):
+    record = FitRecord("base", "revision", "bi", 0, {}, "digest", 1, [])
+    require_unseen("runs/teacher", record, "validation", LABELS)
+    assert "can't be told" in said[0]

@@ -4,9 +4,11 @@ import os
 import signal as signals
 from threading import Thread
 
+import numpy as np
 import pytest
 import torch
 from transformers import EarlyStoppingCallback, TrainerCallback
+from transformers.trainer_utils import SaveStrategy
 
 from flipkd.errors import FlipkdError
 from flipkd.student.adapter import adapter_state
@@ -14,7 +16,7 @@ from flipkd.training.arguments import training_arguments
 from flipkd.training.config import FlipConfig
 from flipkd.training.stage import last_checkpoint
 from tiny import pairs
-from training.stages import joint
+from training.stages import arguments, joint
 
 STEPS = 5
 """Of a pass: 40 pairs in batches of 8."""
@@ -72,14 +74,16 @@ def curve(monkeypatch):
     return set_to
 
 
-@pytest.mark.parametrize("step", [4, STEPS])
-def test_ctrl_c_leaves_one_checkpoint_and_the_handler_as_it_was(tmp_path, step):
+@pytest.mark.parametrize("strategy", ["epoch", "steps", "no"])
+@pytest.mark.parametrize("step", [4, STEPS, 2 * STEPS])
+def test_ctrl_c_leaves_one_checkpoint_and_the_handler_as_it_was(tmp_path, step, strategy):
     """A checkpoint written twice could be torn by a second Ctrl-C, and count as whole."""
     before, press = signals.getsignal(signals.SIGINT), Press(step)
-    trainer = joint(tmp_path, callbacks=[press])
+    trainer = joint(tmp_path, callbacks=[press], arguments_=arguments(tmp_path, save_strategy=SaveStrategy(strategy)))
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
-    assert press.saved == [step]
+    assert press.saved[-1] == step
+    assert len(set(press.saved)) == len(press.saved)
     assert last_checkpoint(tmp_path).endswith(f"checkpoint-{step}")
     assert signals.getsignal(signals.SIGINT) is before
 
@@ -102,6 +106,35 @@ def test_patience_goes_on_where_a_kill_left_it(tmp_path, curve):
         patient(tmp_path, 2, Kill(2 * STEPS + 1)).run()
     curve(0.78, 0.82, 0.83)
     assert measured(patient(tmp_path, 2).run()) == [0.80, 0.79, 0.78]
+
+
+def test_patience_after_a_kill_takes_what_is_hardly_better_for_no_better(tmp_path, curve):
+    def stage(*callbacks):
+        trainer = patient(tmp_path, 2, *callbacks)
+        trainer.pop_callback(EarlyStoppingCallback)
+        trainer.add_callback(EarlyStoppingCallback(2, early_stopping_threshold=0.01))
+        return trainer
+
+    curve(0.800, 0.801)
+    with pytest.raises(RuntimeError, match="killed"):
+        stage(Kill(2 * STEPS + 1)).run()
+    curve(0.802, 0.803)
+    assert measured(stage().run()) == [0.800, 0.801, 0.802]
+
+
+def test_a_run_that_was_stopped_in_its_last_step_trains_no_more(tmp_path):
+    """Of a pass and a half: the Trainer would begin the half again."""
+
+    def stage(*callbacks):
+        return joint(tmp_path, arguments_=arguments(tmp_path, epochs=1.5), callbacks=list(callbacks))
+
+    last = stage().args.num_train_epochs * STEPS
+    steps = int(np.ceil(last))
+    with pytest.raises(KeyboardInterrupt):
+        stage(Press(steps)).run()
+    again = stage()
+    again.run()
+    assert again.state.global_step == steps
 
 
 def test_a_better_pass_after_a_kill_begins_the_patience_anew(tmp_path, curve):

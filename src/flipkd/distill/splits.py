@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from flipkd.console import announce, warn
-from flipkd.data.identity import text_key, texts_digest
+from flipkd.data.identity import pair_keys, text_key, texts_digest
 from flipkd.data.reader import read_pairs, read_texts
 from flipkd.data.splits import grouped_split
 from flipkd.data.table import PairTable
@@ -111,11 +111,12 @@ def _keep_apart(splits: Splits) -> None:
     """Warn of pairs that share a text with an earlier split.
 
     Raises:
-        FlipkdError: If two splits are the same pairs.
+        FlipkdError: If two splits are the same pairs, in whatever order.
     """
     tables = list(splits.tables.items())
+    pairs = {name: set(pair_keys(table.text_a, table.text_b)) for name, table in tables}
     for (earlier, before), (later, after) in combinations(tables, 2):
-        if before.digest() == after.digest():
+        if pairs[earlier] == pairs[later]:
             raise FlipkdError(
                 f"The {earlier} and the {later} pairs are the same ({before.source} and {after.source}): what is "
                 f"fitted on one could not be measured on the other. Give other {later} pairs, or none."

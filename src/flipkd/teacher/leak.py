@@ -46,6 +46,8 @@ def require_unseen(teacher: str, record: FitRecord, name: str, pairs: PairTable)
     Raises:
         FlipkdError: If more than `LARGEST_SEEN` of them are among its training pairs, but for case and space.
     """
+    if not record.pairs_seen:
+        warn(f"Whether the teacher in {teacher} was trained on {name} pairs can't be told: its folder is an older one.")
     seen = set(record.pairs_seen)
     known = sum(key in seen for key in pair_keys(pairs.text_a, pairs.text_b))
     if known > LARGEST_SEEN * len(pairs):

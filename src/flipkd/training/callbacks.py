@@ -4,9 +4,9 @@ import signal
 import threading
 from typing import Any
 
-import numpy as np
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerState
 from transformers.trainer_callback import CallbackHandler
+from transformers.trainer_utils import SaveStrategy
 
 from flipkd.console import console
 
@@ -14,8 +14,8 @@ from flipkd.console import console
 class InterruptCallback(TrainerCallback):  # type: ignore[misc]
     """On Ctrl-C, finish the step, write a checkpoint and stop; a second Ctrl-C stops at once.
 
-    A step that ends an epoch leaves the checkpoint to the epoch's end, where the Trainer writes one anyway: the same
-    one is never written twice, and it holds what was measured there. Inside an epoch nothing is measured.
+    With checkpoints at the end of each epoch, a step that ends one leaves its checkpoint to that: the same one is never
+    written twice, and it holds what was measured there. Inside an epoch nothing is measured.
     """
 
     def __init__(self) -> None:
@@ -38,11 +38,12 @@ class InterruptCallback(TrainerCallback):  # type: ignore[misc]
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._on_signal)
 
-    def on_step_end(self, _args: Any, state: TrainerState, control: Any, **_: Any) -> None:
-        """Ask for the end, and inside an epoch for a checkpoint."""
+    def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
+        """Ask for the end, and for a checkpoint where none comes by itself."""
         if self.interrupted:
             control.should_training_stop = True
-            control.should_save = control.should_save or not _ends_epoch(state)
+            comes = args.save_strategy == SaveStrategy.EPOCH and _ends_epoch(state)
+            control.should_save = control.should_save or not comes
 
     def on_epoch_end(self, _args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """Take back what the Trainer asks for where the loop was left inside an epoch."""
@@ -65,14 +66,15 @@ class PatienceCallback(TrainerCallback):  # type: ignore[misc]
         self._handler = handler
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
-        """Count the measurements since the best one, and ask for the end if they have used the patience up."""
+        """Let early stopping see the measurements so far, and ask for the end if they have used its patience up."""
         metric = f"eval_{(args.metric_for_best_model or '').removeprefix('eval_')}"
         found = [record[metric] for record in state.log_history if metric in record]
-        if not found:
-            return
-        best = int(np.argmax(found) if args.greater_is_better else np.argmin(found))
+        better = max if args.greater_is_better else min
         for callback in self._handler.callbacks:
             if isinstance(callback, EarlyStoppingCallback):
-                callback.early_stopping_patience_counter = len(found) - 1 - best
+                past = TrainerState()
+                for value in found:
+                    callback.check_metric_value(args, past, control, value)
+                    past.best_metric = value if past.best_metric is None else better(value, past.best_metric)
                 if callback.early_stopping_patience_counter >= callback.early_stopping_patience:
                     control.should_training_stop = True

@@ -123,7 +123,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         # The Trainer asks only after a step whether it should have stopped before it began.
-        if not self.control.should_training_stop:
+        if not self.control.should_training_stop and self.state.global_step < self.state.max_steps:
             super()._run_epoch(*args, **kwargs)
 
     def compute_loss(self, model: nn.Module, inputs: Mapping[str, Any], **_: Any) -> Tensor:
