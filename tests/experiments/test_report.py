@@ -216,6 +216,21 @@ def test_cells_of_different_test_rows_are_refused(tmp_path):
         write_report(tmp_path)
 
 
+def test_the_set_with_the_largest_lead_of_the_teacher_stands_first(tmp_path):
+    for pair_set, teacher in (("mqp", 45), ("atec", 10), ("rqe", 30)):
+        put(tmp_path, pair_set, "fine_tuned_long", 40)
+        put(tmp_path, pair_set, "teacher", teacher)
+    put(tmp_path, "banking77", "teacher", 10)
+    shown = section(write_report(tmp_path).read_text(), "Where it gains").splitlines()
+    assert [line.split("|")[1].strip() for line in shown if line.startswith("| ")][2:] == ["atec", "rqe", "mqp"]
+
+
+def test_one_set_alone_does_not_tell_where_flipping_gains(tmp_path):
+    put(tmp_path, "mqp", "fine_tuned_long", 40)
+    put(tmp_path, "mqp", "teacher", 10)
+    assert "Where it gains" not in write_report(tmp_path).read_text()
+
+
 def test_predictions_that_are_not_the_cells_are_refused(tmp_path):
     put(tmp_path, "mqp", "floor", 40, ap=0.5)
     with pytest.raises(FlipkdError, match=r"mqp-floor-0.parquet gives another AP \(0\.\d+\) than its cell \(0\.5000\)"):

@@ -49,6 +49,29 @@ def signal_of(read: Mapping[str, np.ndarray], kind: str, measured: str) -> Signa
     return Signal(read[f"validation_{kind}"], read[f"{measured}_{kind}"])
 
 
+def lead_of_teacher(teacher: np.ndarray, fine_tuned: np.ndarray, label: np.ndarray) -> tuple[str, str]:
+    """Whether the teacher knows more than plain fine-tuning learns: else there is little to gain (docs/lab-log.md).
+
+    Args:
+        teacher: (n,) similarities of validation pairs.
+        fine_tuned: (n,) log-odds of the fine-tuned student for them.
+        label: (n,) 0 or 1, both present.
+
+    Returns:
+        What is so, and why: the average precision of both.
+    """
+    from sklearn.metrics import average_precision_score
+
+    ours, theirs = (float(average_precision_score(label, value)) for value in (teacher, fine_tuned))
+    figures = f"AP {ours:.3f} and {theirs:.3f} on validation"
+    if ours > theirs:
+        return (
+            "ahead of plain fine-tuning",
+            f"{figures}; flipping gained most where it was far ahead",
+        )
+    return "not ahead of plain fine-tuning", f"{figures}; flipping lost where that was so: try another teacher"
+
+
 def compare(
     decoders: Mapping[str, Signal],
     encoder: Signal,

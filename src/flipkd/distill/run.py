@@ -7,7 +7,7 @@ import numpy as np
 
 from flipkd.console import announce, console, warn
 from flipkd.device import choose_training_device, require_one_process
-from flipkd.distill.compare import Comparison, Signal, compare, signal_of
+from flipkd.distill.compare import Comparison, Signal, compare, lead_of_teacher, signal_of
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.settle import Settled, settle
 from flipkd.distill.splits import Splits, read_splits
@@ -69,6 +69,10 @@ def distill(config: DistillConfig) -> Path:
         run.average_orders(read)
     comparison = _compare(config, read, teacher, splits)
     console.print(comparison_table(comparison.rows))
+    if "fine_tuned" in read:
+        label = splits.validation.require_labels()
+        by_labels = read["fine_tuned"]["validation_log_odds"]
+        announce("teacher", *lead_of_teacher(comparison.signals["teacher"].validation, by_labels, label))
     chosen = comparison.answers["flipped_teacher" if config.keep_teacher else "flipped_answer"]
     announce("answer", " + ".join(chosen.sources), chosen.reason)
     settled = settle(config, chosen, comparison, splits)

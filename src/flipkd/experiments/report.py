@@ -17,7 +17,7 @@ from flipkd.experiments.marks import Condition, marks, of_today
 from flipkd.experiments.retrieval_cells import RetrievalCell, read_queries, read_retrieval, retrieval_table
 from flipkd.experiments.retrieval_grid import retrieval_digest
 from flipkd.experiments.retrieval_sets import RETRIEVAL_SETS
-from flipkd.experiments.sections import DASH, code, listed, set_section, table
+from flipkd.experiments.sections import DASH, code, gains_section, listed, set_section, table
 from flipkd.experiments.sets import FURTHER, PAIR_SETS
 
 REPORT = "report.md"
@@ -50,7 +50,14 @@ def write_report(results: Path) -> Path:
         FlipkdError: If a cell or its predictions cannot be read, or cells of a set cannot be paired.
     """
     found = read_results(results)
-    parts = [_heading(found), *_picture(results, found), "## Summary", _mean_table(found), _marks(found)]
+    parts = [
+        _heading(found),
+        *_picture(results, found),
+        "## Summary",
+        _mean_table(found),
+        _marks(found),
+        *gains_section(found),
+    ]
     parts += [set_section(each) for each in found]
     parts += _retrieval(results)
     file = results / REPORT

@@ -18,6 +18,8 @@ SHOWN: tuple[tuple[Metric, str], ...] = (
 """The differences of the second table."""
 YARDSTICK = ("flipped_decoder", "fine_tuned_long")
 """Whose interval tells what a set can show."""
+GAINERS = ("teacher", "flipped_decoder", "flipped_encoder", "flipped_answer")
+"""Whose AP is set against that of the longer fine-tuning, set beside set."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -49,6 +51,23 @@ def set_section(each: SetResults) -> str:
             _missing(each),
         ]
     )
+
+
+def gains_section(found: Iterable[SetResults]) -> list[str]:
+    """Whether flipping gains where its teacher knows more than fine-tuning learns; nothing before two sets tell."""
+    gains = {each.name: [each.differences.get(("ap", method, YARDSTICK[1])) for method in GAINERS] for each in found}
+    lead = {name: row[0].difference for name, row in gains.items() if row[0] is not None}
+    if len(lead) < 2:
+        return []
+    return [
+        "## Where it gains",
+        f"AP minus that of {code(YARDSTICK[1])}, in points, the set with the largest lead of the teacher first. No "
+        "mark asks for it: it was looked at once the figures were there.",
+        table(
+            ["set", *(code(method) for method in GAINERS)],
+            ([name, *map(difference, gains[name])] for name in sorted(lead, key=lambda name: -lead[name])),
+        ),
+    ]
 
 
 def _rows(each: SetResults, width: int, line: Callable[[SetResults, str], list[str]]) -> list[list[str]]:
