@@ -35,7 +35,7 @@ def test_dropout_and_dora_are_refused(option, complaint):
 
     model, words = base_model()
     config = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj"], **option)
-    template = Template.build(words, prompt="{a} {b} same ?", label_words=label_words(words), max_text_tokens=8)
+    template = Template.build(words, prompt="text {a} {b} same ?", label_words=label_words(words), max_text_tokens=8)
     with pytest.raises(FlipkdError, match=complaint):
         Student(
             get_peft_model(model, config),
@@ -80,7 +80,7 @@ def test_a_model_that_does_more_to_its_logits_is_refused():
     model, words = base_model()
     forward = model.forward
     model.forward = lambda *args, **kwargs: _scaled(forward(*args, **kwargs))
-    template = Template.build(words, prompt="{a} {b} same ?", label_words=label_words(words), max_text_tokens=8)
+    template = Template.build(words, prompt="text {a} {b} same ?", label_words=label_words(words), max_text_tokens=8)
     with pytest.raises(FlipkdError, match="does not know"):
         add_adapter(
             model, words, template, adapt_layers=2, rank=4, alpha=8, site_layer=None, site_modules=None,

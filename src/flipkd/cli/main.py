@@ -2,6 +2,7 @@
 
 import io
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 from flipkd import __version__
@@ -61,9 +62,10 @@ def main(argv: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
+        # A text that the terminal's encoding lacks is shown by its escapes: it must not end the work.
         if isinstance(stream, io.TextIOWrapper):
-            # A text that the terminal's encoding lacks is shown by its escapes: it must not end the work.
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError):  # Of a stream that was put in another's place.
+                stream.reconfigure(errors="backslashreplace")
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(_usage() + "\n")
         return 0
