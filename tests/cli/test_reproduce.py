@@ -2,6 +2,7 @@
 
 from experiments.synthetic import put
 from flipkd.cli.main import main
+from flipkd.experiments.cells import predictions_file
 
 
 def test_a_run_that_cannot_begin_names_the_file_and_leaves_nothing(tmp_path, capsys):
@@ -19,3 +20,12 @@ def test_report_only_writes_report_and_readme_from_the_cells(tmp_path):
     assert main(["reproduce", "--report-only", "--results", str(tmp_path), "--readme", str(readme)]) == 0
     assert "0.900" in (tmp_path / "report.md").read_text()
     assert "| mqp |" in readme.read_text()
+
+
+def test_what_ended_a_run_is_told_where_the_report_fails_as_well(tmp_path, capsys):
+    cell = put(tmp_path, "mqp", "floor", 20)
+    predictions_file(tmp_path, "mqp", cell.method, cell.seed).unlink()
+    assert main(["reproduce", "--data", str(tmp_path), "--only", "mqp", "--results", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "mqp/train.jsonl.gz" in said
+    assert "is missing, though its cell" not in said

@@ -1,5 +1,7 @@
 """`flipkd reproduce`."""
 
+from contextlib import suppress
+
 from flipkd.experiments.config import ReproduceConfig as Options
 
 __all__ = ["Options", "run"]
@@ -7,14 +9,9 @@ __all__ = ["Options", "run"]
 
 def run(options: Options) -> None:
     """Run what is missing, and write the report."""
-    from pathlib import Path
-
-    from flipkd.console import announce
-    from flipkd.experiments.cells import read_cells
+    from flipkd.errors import FlipkdError
     from flipkd.experiments.grid import run_grid
     from flipkd.experiments.learning_rates import compare_rates
-    from flipkd.experiments.report import update_file, write_report
-    from flipkd.experiments.retrieval_cells import read_retrieval
     from flipkd.experiments.retrieval_grid import check_retrieval, run_retrieval
 
     if options.rates:
@@ -25,10 +22,25 @@ def run(options: Options) -> None:
             check_retrieval(options)
             run_grid(options)
             run_retrieval(options)
-    finally:
-        # Also after a failure, or Ctrl-C, of what there is; a run that failed before its first cell leaves none.
-        results = Path(options.results)
-        if read_cells(results) or read_retrieval(results):
-            announce("report", write_report(results), "written from the cells and predictions beside it")
-            if options.readme is not None:
-                update_file(Path(options.readme), read_cells(results))
+    except BaseException:
+        # Also after a failure, or Ctrl-C; but what ended the run is the error to be told.
+        with suppress(FlipkdError):
+            _report(options)
+        raise
+    _report(options)
+
+
+def _report(options: Options) -> None:
+    """Write the report of what there is; a run that failed before its first cell leaves none."""
+    from pathlib import Path
+
+    from flipkd.console import announce
+    from flipkd.experiments.cells import read_cells
+    from flipkd.experiments.report import update_file, write_report
+    from flipkd.experiments.retrieval_cells import read_retrieval
+
+    results = Path(options.results)
+    if read_cells(results) or read_retrieval(results):
+        announce("report", write_report(results), "written from the cells and predictions beside it")
+        if options.readme is not None:
+            update_file(Path(options.readme), read_cells(results))
