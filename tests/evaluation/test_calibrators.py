@@ -57,7 +57,14 @@ def test_steps_move_to_any_prior(seed, rate, prior):
     np.testing.assert_allclose(steps.moved(by)(value), steps(value) + by, atol=1e-6)
 
 
-def test_levels_that_rounding_parts_are_one_and_move_as_one():
+def test_levels_that_rounding_parts_are_one_step():
+    rng = np.random.default_rng(367)  # Two of its levels differ by rounding alone.
+    value = rng.normal(size=int(rng.choice([60, 120, 300, 600]))) * 2
+    steps = fit_steps(value, (rng.random(len(value)) < expit(value)).astype(int))
+    assert np.diff(steps.log_odds).min() > 1e-6
+
+
+def test_levels_that_rounding_parts_move_as_one():
     # 1/7 and 2/14 as log-odds, as an artefact of before may hold them.
     near = Steps((0.0, 1.0, 2.0), (-1.7917594692280552, -1.791759469228055, 0.0))
     assert near.moved(-8.0) == Steps((0.0, 2.0), (-1.7917594692280552 - 8, -8.0))

@@ -11,7 +11,7 @@ from flipkd.evaluation.cascade import Band
 from flipkd.matching.artefact import artefact_hash
 from flipkd.matching.matcher import Matcher
 from flipkd.serving.config import ServeConfig
-from flipkd.serving.models import load_served
+from flipkd.serving.models import choose, load_served
 from serving.conftest import edited
 from tiny import texts
 
@@ -27,6 +27,11 @@ def test_each_answers_as_if_it_were_loaded_alone(served, folders):
     for name, folder in folders.items():
         np.testing.assert_allclose(found[name], logits(Matcher.from_pretrained(folder, device="cpu")), atol=1e-6)
     assert np.abs(np.subtract(found["cards"], found["loans"])).max() > 1e-3
+
+
+def test_an_empty_name_means_the_first_and_an_unknown_one_none(served):
+    assert choose(served, "") is choose(served, None) is next(iter(served.values()))
+    assert choose(served, "nobody") is None
 
 
 def test_they_share_all_weights_below_the_adapter(served):

@@ -38,6 +38,7 @@ def run(options: Options) -> None:
     from flipkd.data.report import check
     from flipkd.data.table import PairTable
     from flipkd.student.loading import load_tokenizer
+    from flipkd.student.template import token_ids
 
     if not options.file:
         raise FlipkdError("Which file? flipkd data check FILE")
@@ -57,8 +58,6 @@ def run(options: Options) -> None:
     tokenizer = load_tokenizer(options.student, cache_dir=Path(options.cache_dir).expanduser())
 
     def count_tokens(texts: list[str]) -> list[int]:
-        # Some at a time: what the tokenizer gives beside the ids takes many times their room.
-        parts = (texts[start : start + 10_000] for start in range(0, len(texts), 10_000))
-        return [len(ids) for part in parts for ids in tokenizer(part, add_special_tokens=False).input_ids]
+        return [len(ids) for ids in token_ids(tokenizer, texts)]
 
     Console().print(check(table, others, count_tokens, options.max_text_tokens).render())

@@ -28,7 +28,7 @@ from flipkd.training.trainer import FlipTrainer, WarmupTrainer
 
 FLAT = 0.01
 """Standard deviation of the similarities of the validation pairs below which a trained encoder counts as collapsed: on
-the test pairs of the table it is .13 to .23 (docs/lab-log.md)."""
+the test pairs of the table it is .07 to .23 (docs/lab-log.md)."""
 
 
 def build_student(config: DistillConfig, device: str, cache: Path) -> Student:

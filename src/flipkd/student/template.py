@@ -4,7 +4,7 @@ The ids are what is stored with an adapter, so a changed tokenizer or an edited 
 text is cut to a cap of its own: never the template, and never by what the other text leaves free.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -15,6 +15,19 @@ DEFAULT_PROMPT = "Text A:\n{a}\n\nText B:\n{b}\n\nDo A and B mean the same? Answ
 DEFAULT_LABEL_WORDS = (" no", " yes")
 _AT_ONCE = 10_000
 """Texts that the tokenizer gets at once."""
+
+
+def token_ids(tokenizer: Any, texts: Sequence[str]) -> Iterator[list[int]]:
+    """The token ids of each text, without special tokens.
+
+    The tokenizer gets some texts at a time, since what it gives beside the ids takes many times their room.
+
+    Args:
+        tokenizer: A student's tokenizer.
+        texts: The texts.
+    """
+    for start in range(0, len(texts), _AT_ONCE):
+        yield from tokenizer(list(texts[start : start + _AT_ONCE]), add_special_tokens=False).input_ids
 
 
 @dataclass(frozen=True)
@@ -114,14 +127,11 @@ class Template:
             return []
         kept: list[tuple[int, ...]] = []
         cut = 0
-        # Some at a time: what the tokenizer gives beside the ids takes many times their room.
-        for start in range(0, len(texts), _AT_ONCE):
-            part = list(texts[start : start + _AT_ONCE])
-            for text, ids in zip(part, tokenizer(part, add_special_tokens=False).input_ids, strict=True):
-                if not ids:
-                    raise FlipkdError(f"The text {text!r} is empty: it has no token to match. Leave it out.")
-                cut += len(ids) > self.max_text_tokens
-                kept.append(tuple(ids[: self.max_text_tokens]))
+        for text, ids in zip(texts, token_ids(tokenizer, texts), strict=True):
+            if not ids:
+                raise FlipkdError(f"The text {text!r} is empty: it has no token to match. Leave it out.")
+            cut += len(ids) > self.max_text_tokens
+            kept.append(tuple(ids[: self.max_text_tokens]))
         if cut:
             warn(
                 f"{cut} of {len(texts)} texts are longer than {self.max_text_tokens} tokens and are cut there; "

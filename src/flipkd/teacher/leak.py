@@ -41,13 +41,14 @@ def require_unseen(teacher: str, record: FitRecord, name: str, pairs: PairTable)
         teacher: The teacher, as the user gave it.
         record: How it was trained.
         name: Of the pairs, such as ``validation``.
-        pairs: They.
+        pairs: n pairs to fit or measure on.
 
     Raises:
         FlipkdError: If more than `LARGEST_SEEN` of them are among its training pairs, but for case and space.
     """
     if not record.pairs_seen:
         warn(f"Whether the teacher in {teacher} was trained on {name} pairs can't be told: its folder is an older one.")
+        return
     seen = set(record.pairs_seen)
     known = sum(key in seen for key in pair_keys(pairs.text_a, pairs.text_b))
     if known > LARGEST_SEEN * len(pairs):
