@@ -1,7 +1,7 @@
 """Load a decoder-only student and its tokenizer: hub id, folder, or packaged alias."""
 
 import copy
-import os
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,25 @@ def packaged_folder(alias: str, cache_dir: Path) -> Path:
     Returns:
         A folder that transformers loads, memory-mapped, in a second or two.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from filelock import FileLock
 
     gguf = _gguf_file(alias)
     folder = cache_dir / "students" / f"{alias}-{gguf.stat().st_size}"
-    if (folder / "config.json").is_file():
-        return folder
+    whole = folder / "config.json"
+    if not whole.is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{folder.name}.lock")):  # of two commands that start at once, one waits
+            if not whole.is_file():
+                _convert(alias, gguf, folder)
+    return folder
+
+
+def _convert(alias: str, gguf: Path, folder: Path) -> None:
+    """Write a packaged student's weights and tokenizer into a folder, which appears when it is whole."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
     with console.status(f"Converting the packaged {alias} to safetensors, once"):
         model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype="float32")
         tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
@@ -55,11 +68,9 @@ def packaged_folder(alias: str, cache_dir: Path) -> Path:
         del config.quantization_config
         plain = AutoModelForCausalLM.from_config(config)
         plain.load_state_dict(model.state_dict())
-        partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
         plain.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
         partial.replace(folder)
-    return folder
 
 
 def _choose_dtype(device: str) -> Any:
