@@ -94,3 +94,9 @@ def test_without_the_encoder_in_the_answer_no_vector_is_computed(loaded):
     matcher = made(loaded, ("decoder",))
     assert np.isnan(matcher.match(QUERY, ENTRIES[0]).similarity)
     assert matcher.entries(ENTRIES).vectors is None
+
+
+def test_fewer_than_no_candidates_are_refused(loaded):
+    with pytest.raises(FlipkdError, match="top is -1"):
+        loaded.rank(QUERY, ENTRIES, top=-1)
+    assert loaded.rank(QUERY, ENTRIES, top=0) == []

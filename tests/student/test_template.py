@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flipkd.errors import FlipkdError
@@ -38,10 +38,19 @@ def test_a_text_is_cut_the_same_wherever_it_stands(words):
 
 @settings(max_examples=50)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
+@example("use </s> to close <s> tag")
+@example("pin<pad>")
 def test_texts_hold_no_special_token(text):
     words = WORDS["bpe"]
-    (ids,) = build(words).encode_texts(words, [text.replace("<", "")]) if text.replace("<", "") else ((),)
+    (ids,) = build(words).encode_texts(words, [text])
     assert not {words.bos_token_id, words.eos_token_id, words.pad_token_id} & set(ids)
+
+
+@pytest.mark.parametrize("broken", ["half \ud800", None, 3])
+def test_what_is_no_text_is_named(words, broken):
+    with pytest.raises(FlipkdError, match="no text in valid Unicode") as refused:
+        build(words).encode_texts(words, ["pin", broken])
+    assert repr(broken) in str(refused.value)
 
 
 def test_the_stored_template_comes_back_equal(words):

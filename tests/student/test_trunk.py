@@ -69,6 +69,23 @@ def test_a_torn_index_entry_is_dropped_and_the_rest_kept(tmp_path):
     np.testing.assert_array_equal(last.get(np.array([3]), 1), states(1, 3.0))
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+def test_states_whose_rows_were_cut_off_or_deleted_are_not_found(tmp_path, kept):
+    first = cache(tmp_path)
+    first.put([(np.array([1]), states(1, 1.0)), (np.array([2]), states(1, 2.0))])
+    del first
+    rows = tmp_path / "rows.bin"
+    if kept:
+        rows.write_bytes(rows.read_bytes()[: kept * 4 * 4])
+    else:
+        rows.unlink()
+    again = cache(tmp_path)
+    assert (again.get(np.array([1]), 1) is not None) == bool(kept)
+    assert again.get(np.array([2]), 1) is None
+    again.put([(np.array([2]), states(1, 2.0))])
+    np.testing.assert_array_equal(again.get(np.array([2]), 1), states(1, 2.0))
+
+
 def test_half_precision_takes_half_the_room_and_says_what_it_cannot_hold(tmp_path):
     half = cache(tmp_path, dtype="float16", limit_bytes=2 * 4 * 10)
     half.put([(np.arange(10), states(10, 0.1))])

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flipkd.errors import FlipkdError
+
 
 @dataclass(frozen=True)
 class MatchResult:
@@ -80,7 +82,12 @@ class MatchArrays:
 
         Args:
             top: How many; by default all.
+
+        Raises:
+            FlipkdError: If `top` is negative.
         """
+        if top is not None and top < 0:
+            raise FlipkdError(f"top is {top}; it must be at least 0, or None for all.")
         order = np.argsort(-self.probability, kind="stable")[:top].tolist()
         found = self.results()
         return [Ranked(i, **vars(found[i])) for i in order]

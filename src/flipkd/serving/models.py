@@ -15,6 +15,7 @@ from flipkd.matching.matcher import Matcher
 from flipkd.retrieval.index import FaqIndex
 from flipkd.serving.config import ServeConfig
 from flipkd.serving.texts import Row
+from flipkd.student.template import token_ids
 
 Kind = Literal["match", "encode", "verify"]
 Key = tuple[str, Kind]
@@ -54,7 +55,7 @@ class Served:
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Tokens of texts, none cut."""
-        return [len(ids) for ids in self.matcher.student.tokenizer(list(texts), add_special_tokens=False).input_ids]
+        return [len(ids) for ids in token_ids(self.matcher.student.tokenizer, texts)]
 
     def count(self, rows: Sequence[Row], of: Mapping[str, int]) -> Counted:
         """Tokens of rows.

@@ -124,11 +124,11 @@ def load_adapter(
     a file that says otherwise, and read a pickle where there are no safetensors.
 
     Raises:
-        FlipkdError: If a file is missing or damaged, the weights do not fit the base or are not finite, or nothing was
-            loaded (every B is zero).
+        FlipkdError: If a file is missing or damaged, the weights do not fit the base, are not finite or not all there,
+            or nothing was loaded (every B is zero).
     """
-    from peft import LoraConfig, PeftModel
-    from safetensors import SafetensorError
+    from peft import LoraConfig, PeftModel, get_peft_model_state_dict
+    from safetensors import SafetensorError, safe_open
 
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         if not (folder / name).is_file():
@@ -138,6 +138,7 @@ def load_adapter(
         config = LoraConfig(task_type="CAUSAL_LM", lora_dropout=0.0, **{key: stored[key] for key in _READ})
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            warnings.filterwarnings("ignore", "Found missing adapter keys")  # an error, below
             adapted = PeftModel.from_pretrained(model, str(folder), config=config, is_trainable=trainable)
     except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise FlipkdError(
@@ -147,6 +148,14 @@ def load_adapter(
     require_finite(adapter_state(adapted), f"The adapter in {folder}")
     if not max(adapter_norms(adapted).values(), default=0.0) > 0.0:
         raise FlipkdError(f"The adapter in {folder} loaded nothing: all its B matrices are zero.")
+    expected = get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
+    with safe_open(folder / ADAPTER_WEIGHTS, "pt") as weights:
+        amiss = sorted(expected ^ set(weights.keys()))
+    if amiss:
+        raise FlipkdError(
+            f"The adapter in {folder} is not whole: {len(amiss)} weights are missing or too many, first {amiss[0]}. "
+            "Copy the artefact again, or train again."
+        )
     return Student(adapted, tokenizer, template, sites=sites, pooling=pooling, first_adapted=first_adapted)
 
 

@@ -45,6 +45,9 @@ class Int8Linear(nn.Module):
         assert linear.in_features > 1
         weight, tiny = linear.weight.detach(), 1e-5
         divisor = (largest.clamp(min=tiny) / weight.abs().amax(dim=0).clamp(min=tiny)).sqrt()
+        # What a channel that was silent will hold is not known: it is taken for a usual one.
+        seen = largest > tiny
+        divisor[~seen] = divisor[seen].median() if seen.any() else 1.0
         weight = weight * divisor
         step = weight.abs().amax(dim=1).clamp(min=tiny) / 127
         # (in, out) in the memory order of (out, in), as the kernel wants it.

@@ -90,7 +90,7 @@ def load_tokenizer(name: str, *, cache_dir: Path, revision: str | None = None, t
     source = str(packaged_folder(name, cache_dir)) if name in PACKAGED else name
     try:
         return AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # tokenizers knows no class of error but this
         raise _not_loaded(name, error) from error
 
 
@@ -126,9 +126,9 @@ def load_student(
         The model, in evaluation mode, and its tokenizer.
 
     Raises:
-        FlipkdError: If there is no such model, it has no decoder-only form, or it is quantised.
+        FlipkdError: If there is no such model, it has no decoder-only form, it reads images or sound, too, or it is
+            quantised.
     """
-    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM
 
     tokenizer = load_tokenizer(name, cache_dir=cache_dir, revision=revision, trust_remote_code=trust_remote_code)
@@ -149,8 +149,15 @@ def load_student(
             dtype=_choose_dtype(device),
             use_safetensors=True,
         )
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+    except FlipkdError:
+        raise
+    except Exception as error:  # each part of a model's files fails in a class of its own
         raise _not_loaded(name, error) from error
+    if model.config.get_text_config() is not model.config:
+        raise FlipkdError(
+            f"The student {name!r} ({type(model).__name__}) reads more than text. Give a causal LM for text alone, "
+            "such as the text-only one of the same family."
+        )
     return model.to(device).eval(), tokenizer
 
 

@@ -13,6 +13,8 @@ from flipkd.errors import FlipkdError
 from flipkd.student.packing import Packed
 
 Pooling = Literal["mean", "last"]
+_NOT_INPUTS = {"o_proj", "o_b_proj", "out_proj", "c_proj", "dense", "Wo", "g_proj", "gate_proj", "output_gate"}
+"""What transformers' decoders call the maps of an attention behind it, and the gates on its output."""
 
 
 def is_linear(module: nn.Module) -> bool:
@@ -25,7 +27,7 @@ def is_linear(module: nn.Module) -> bool:
 def attention_inputs(layer: nn.Module) -> list[str]:
     """The linear maps of a decoder layer's attention that read the layer's input: q, k, v or their fusion.
 
-    Attention modules register the output projection last, so it is the one left out.
+    Left out are output projections and gates, which are known by their names; where none is, the last map registered.
 
     Raises:
         FlipkdError: If the layer has no attention with linear maps.
@@ -33,8 +35,9 @@ def attention_inputs(layer: nn.Module) -> list[str]:
     for name, child in layer.named_children():
         if "attn" in name or "attention" in name:
             found = [f"{name}.{inner}" for inner, module in child.named_modules() if is_linear(module)]
+            inputs = [path for path in found if path.rsplit(".", 1)[-1] not in _NOT_INPUTS]
             if len(found) > 1:
-                return found[:-1]
+                return inputs if len(inputs) < len(found) else found[:-1]
     raise FlipkdError(f"{type(layer).__name__} has no attention flipkd can read; name the modules with --site-modules.")
 
 

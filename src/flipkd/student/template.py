@@ -18,16 +18,29 @@ _AT_ONCE = 10_000
 
 
 def token_ids(tokenizer: Any, texts: Sequence[str]) -> Iterator[list[int]]:
-    """The token ids of each text, without special tokens.
+    """The token ids of each text, without special tokens: one that a text names, such as ``</s>``, is read as letters.
 
     The tokenizer gets some texts at a time, since what it gives beside the ids takes many times their room.
 
     Args:
         tokenizer: A student's tokenizer.
         texts: The texts.
+
+    Raises:
+        FlipkdError: If a text is none, or holds half of a surrogate pair.
     """
     for start in range(0, len(texts), _AT_ONCE):
-        yield from tokenizer(list(texts[start : start + _AT_ONCE]), add_special_tokens=False).input_ids
+        some = list(texts[start : start + _AT_ONCE])
+        try:
+            yield from tokenizer(some, add_special_tokens=False, split_special_tokens=True).input_ids
+        except TypeError:
+            broken = next((text for text in some if not _is_text(text)), None)
+            raise FlipkdError(f"{broken!r} is no text in valid Unicode. Mend it, or leave it out.") from None
+
+
+def _is_text(text: object) -> bool:
+    """Whether it is a string, of whole characters."""
+    return isinstance(text, str) and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 @dataclass(frozen=True)

@@ -113,15 +113,17 @@ class TrunkCache:
             with written_whole(header_file) as partial:
                 partial.write_text(json.dumps(header))
         self._file = file = folder / "rows.bin"
-        count = max(1, limit_bytes // (np.dtype(dtype).itemsize * width))
+        row_bytes = np.dtype(dtype).itemsize * width
+        count = max(1, limit_bytes // row_bytes)
+        written = file.stat().st_size // row_bytes if file.exists() else 0
         with self._disk():
             self._rows = np.memmap(file, dtype, mode="r+" if file.exists() else "w+", shape=(count, width))
         self.width = width
         self._index_file = folder / "index.bin"
         stored = self._index_file.read_bytes() if self._index_file.exists() else b""
         entries = np.frombuffer(stored[: len(stored) - len(stored) % self._ENTRY.itemsize], self._ENTRY)
-        # Opened with a smaller limit than before, the rows beyond it are not there.
-        entries = entries[entries["row"] + entries["length"] <= count]
+        # Rows are not there beyond a limit that is smaller than before, or where the file was cut or deleted.
+        entries = entries[entries["row"] + entries["length"] <= min(count, written)]
         self._where = {bytes(e["key"]).ljust(32, b"\0"): (int(e["row"]), int(e["length"])) for e in entries}
         self._used = max((row + length for row, length in self._where.values()), default=0)
         # A torn last entry is cut off, so that later ones stay aligned.
