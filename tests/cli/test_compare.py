@@ -62,6 +62,9 @@ def test_an_artefact_against_its_own_predictions_is_no_better(artefact, files, c
         (["one"], "--b is missing"),
         (["one", "two"], "--test is missing"),
         (["one", "two", "--test", "x.csv", "--draws", "3"], "at least 100"),
+        (["one", "two", "--test", "x.csv", "--seed", "-1"], "--seed is -1"),
+        (["one", "two", "--test", "x.csv", "--threshold-a", ".nan"], "--threshold-a is nan"),
+        (["one", "two", "--test", "x.csv", "--threshold-b", ".inf"], "--threshold-b is inf"),
     ],
 )
 def test_what_is_missing_is_said(words, error, capsys):

@@ -29,3 +29,13 @@ def test_what_ended_a_run_is_told_where_the_report_fails_as_well(tmp_path, capsy
     said = capsys.readouterr().err
     assert "mqp/train.jsonl.gz" in said
     assert "is missing, though its cell" not in said
+
+
+def test_a_report_of_nothing_is_an_error(tmp_path, capsys):
+    assert main(["reproduce", "--report-only", "--results", str(tmp_path / "nowhere")]) == 1
+    assert "There is nothing to report in" in capsys.readouterr().err
+
+
+def test_rates_and_report_only_exclude_each_other(capsys):
+    assert main(["reproduce", "--rates", "--report-only"]) == 1
+    assert "leave one of them out" in capsys.readouterr().err

@@ -67,6 +67,7 @@ def test_unlabelled_texts_that_are_in_the_pairs_but_for_case_are_left_out(tmp_pa
         {"limit": -5},
         {"baseline_epochs": 0.0},
         {"mcl_weight": -1.0},
+        {"seed": -1},
         {"soft_weight": float("nan")},
         {"margin_positive": -0.1},
         {"threshold_precision": 90.0},

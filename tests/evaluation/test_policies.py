@@ -51,6 +51,7 @@ def test_precision_is_kept_at_the_highest_recall_or_refused(rows, stated, prior)
     assert achieved == found.validation
     assert achieved.accepted.precision >= stated - 1e-12
     assert achieved.recall == max(each.recall for each in kept)
+    assert achieved.accepted.pairs == min(each.accepted.pairs for each in kept if each.recall == achieved.recall)
 
 
 @given(ROWS, STATED, PRIOR)

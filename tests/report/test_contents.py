@@ -186,6 +186,13 @@ def test_a_run_without_mistakes_says_so(copy):
     assert "There are none: every measured pair is decided rightly." in words(html_report(copy))
 
 
+def test_a_run_whose_mistakes_are_all_under_review_does_not_call_them_right(copy):
+    file = copy / "evaluation" / "predictions.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.append_column("decision", pa.array(["review"] * len(table))), file)
+    assert "There are none: no pair is accepted or rejected wrongly." in words(html_report(copy))
+
+
 def test_a_decision_is_shown_with_what_it_achieves(copy, edit):
     part = {"share": 0.25, "precision": None, "precision_at_least": None, "pairs": 12}
     measured = {"accepted": part, "rejected": part, "recall": 0.5, "review": 0.125, "match_rate": 0.5, "rows": 48}

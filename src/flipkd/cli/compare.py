@@ -1,6 +1,7 @@
 """`flipkd compare`: is B really better than A?"""
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +70,11 @@ def run(options: Options) -> None:
             raise FlipkdError(f"--{name} is missing. flipkd compare A B --test FILE")
     if options.draws < 100:
         raise FlipkdError(f"--draws {options.draws} are too few for an interval: at least 100.")
+    if options.seed < 0:
+        raise FlipkdError(f"--seed is {options.seed}; it must not be negative.")
+    for name, threshold in (("a", options.threshold_a), ("b", options.threshold_b)):
+        if threshold is not None and not math.isfinite(threshold):
+            raise FlipkdError(f"--threshold-{name} is {threshold}; it must be a number.")
     test = read_pairs(options.test, columns=options.columns, encoding=options.encoding, delimiter=options.delimiter)
     label = test.require_labels()
     parts = slices_of(test, [name.strip() for name in options.by.split(",")] if options.by else ())

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from flipkd.errors import FlipkdError
 from flipkd.experiments.config import ReproduceConfig as Options
 
 __all__ = ["Options", "run"]
@@ -9,7 +10,6 @@ __all__ = ["Options", "run"]
 
 def run(options: Options) -> None:
     """Run what is missing, and write the report."""
-    from flipkd.errors import FlipkdError
     from flipkd.experiments.grid import run_grid
     from flipkd.experiments.learning_rates import compare_rates
     from flipkd.experiments.retrieval_grid import check_retrieval, run_retrieval
@@ -31,7 +31,11 @@ def run(options: Options) -> None:
 
 
 def _report(options: Options) -> None:
-    """Write the report of what there is; a run that failed before its first cell leaves none."""
+    """Write the report of what there is.
+
+    Raises:
+        FlipkdError: If there is nothing, or a file of what there is cannot be read.
+    """
     from pathlib import Path
 
     from flipkd.console import announce
@@ -40,7 +44,8 @@ def _report(options: Options) -> None:
     from flipkd.experiments.retrieval_cells import read_retrieval
 
     results = Path(options.results)
-    if read_cells(results) or read_retrieval(results):
-        announce("report", write_report(results), "written from the cells and predictions beside it")
-        if options.readme is not None:
-            update_file(Path(options.readme), read_cells(results))
+    if not read_cells(results) and not read_retrieval(results):
+        raise FlipkdError(f"There is nothing to report in {results}: name the folder of the cells with --results.")
+    announce("report", write_report(results), "written from the cells and predictions beside it")
+    if options.readme is not None:
+        update_file(Path(options.readme), read_cells(results))

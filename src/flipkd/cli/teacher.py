@@ -53,6 +53,8 @@ def run(options: Options) -> None:
     for name in ("train", "output"):
         if not getattr(options, name):
             raise FlipkdError(f"--{name} is missing.")
+    if options.seed < 0:
+        raise FlipkdError(f"--seed is {options.seed}; it must not be negative.")
 
     def read(file: str) -> "PairTable":
         return read_pairs(

@@ -65,8 +65,8 @@ def lead_of_teacher(teacher: np.ndarray, fine_tuned: np.ndarray, label: np.ndarr
     ours, theirs = (float(average_precision_score(label, value)) for value in (teacher, fine_tuned))
     figures = f"AP {ours:.3f} and {theirs:.3f} on validation"
     if ours > theirs:
-        return "ahead of plain fine-tuning", f"{figures}; flipping gained most where it was far ahead"
-    return "not ahead of plain fine-tuning", f"{figures}; flipping lost on the one set of ours where that was so"
+        return "ahead of plain fine-tuning", f"{figures}; on our sets flipping gained most where it was far ahead"
+    return "not ahead of plain fine-tuning", f"{figures}; look whether the answer is, before you use it"
 
 
 def compare(

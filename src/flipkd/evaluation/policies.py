@@ -94,7 +94,9 @@ def _thresholds(policy: Policy, found: Cuts, weights: tuple[float, float]) -> tu
         why = "the fewest pairs to review at these precisions"
         return float(found.threshold[low]), float(found.threshold[high]), why
     if policy.kind == "precision":
-        chosen = int(_reaching(policy, policy.figures[0], found, weights)[-1])
+        reached = _reaching(policy, policy.figures[0], found, weights)
+        # Of the cuts with that recall, the one with the fewest false matches.
+        chosen = int(reached[found.hits[reached] == found.hits[reached[-1]]][0])
         why = "the highest recall at this precision"
     elif policy.kind == "recall":
         reached = np.flatnonzero(found.hits / found.hits[-1] >= policy.figures[0] - _ROUNDING)

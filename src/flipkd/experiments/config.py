@@ -40,6 +40,8 @@ class ReproduceConfig:
             raise FlipkdError(f"There is no set {', '.join(map(repr, unknown))}; --only takes {', '.join(known)}.")
         if self.rates and not self.pair_sets:
             raise FlipkdError(f"--rates compares pair sets alone: {', '.join(PAIR_SETS)}.")
+        if self.rates and self.report_only:
+            raise FlipkdError("--rates runs trainings and --report-only runs nothing: leave one of them out.")
         if self.seeds < 1:
             raise FlipkdError("--seeds must be at least 1.")
 

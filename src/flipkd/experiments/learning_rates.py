@@ -93,8 +93,8 @@ def compare_rates(config: ReproduceConfig) -> None:
 def held_out_sample(pair_set: PairSet, data: Path) -> Sample:
     """As many training pairs as the table has; validation, longer by training pairs; one test pair, which is not read.
 
-    No pair that is measured on shares a text with one that is learnt from; with `PairSet.families` the first text alone
-    counts.
+    None of those training pairs shares a text with one that is learnt from; with `PairSet.families` the first text
+    alone counts. The validation pairs are those of the set, as they come.
 
     Args:
         pair_set: Which set.

@@ -124,8 +124,8 @@ def _power(each: SetResults) -> str:
         if interval is not None:
             return (
                 f"{each.rows:,} test rows: the interval of F1, {code(method)} minus {code(reference)}, is "
-                f"± {100 * interval.half_width:.1f} points. That is about the smallest difference this set "
-                "could have shown; a smaller one is not told from none."
+                f"± {100 * interval.half_width:.1f} points. A true difference of that size would have been told from "
+                "none about every other time, one half as large again in five of six. Other methods have other widths."
             )
     return (
         f"{each.rows:,} test rows; what difference they could show is not known before {code(YARDSTICK[1])} is there."

@@ -87,7 +87,7 @@ class Sample:
     test_rows: np.ndarray
     """(n,) int64: the rows of the test file, from 0, that were drawn."""
     unlabelled: list[str]
-    """Further training texts, whose labels nobody reads; in no pair above."""
+    """Further training texts, whose labels nobody reads; in no pair above, letter by letter."""
 
     @property
     def further(self) -> list[str]:

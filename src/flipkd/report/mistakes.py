@@ -51,6 +51,5 @@ def mistakes(records: Records) -> Table:
         cells = ((name, table[name][row].as_py(), form) for name, form in columns.items())
         made = tuple(shown(value, file, (str(row), name), form) for name, value, form in cells)
         rows.append(Row(KINDS[kind], made, f"{file}: {row}"))
-    return Table(
-        caption, file, tuple(columns), tuple(rows), empty="There are none: every measured pair is decided rightly."
-    )
+    decided = "every measured pair is decided rightly" if review is None else "no pair is accepted or rejected wrongly"
+    return Table(caption, file, tuple(columns), tuple(rows), empty=f"There are none: {decided}.")

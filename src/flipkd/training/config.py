@@ -15,7 +15,7 @@ _ABOVE_ZERO = (
 )  # fmt: skip
 _NOT_BELOW_ZERO = (
     "warmup_epochs", "mcl_weight", "distillation_weight", "soft_weight", "margin_positive", "margin_negative",
-    "intra_weight", "intra_scale", "intra_gap", "squared_weight",
+    "intra_weight", "intra_scale", "intra_gap", "squared_weight", "seed",
 )  # fmt: skip
 
 
