@@ -25,7 +25,10 @@ def test_no_word_means_both():
     assert all(label_of(word.upper().replace(" ", "-")) == 0 for word in NO_MATCH)
 
 
-@pytest.mark.parametrize("value", [2, -1, 0.7, float("nan"), None, "", "2", "0.5", "maybe", [1], {"a": 1}, b"1"])
+@pytest.mark.parametrize(
+    "value",
+    [2, -1, 0.7, float("nan"), None, "", "2", "0.5", "maybe", [1], {"a": 1}, b"1", "-1", "-1.0", "_1", "1_", "-yes", "-"],
+)
 def test_anything_else_is_no_label(value):
     assert label_of(value) is None
     with pytest.raises(FlipkdError, match=r"x\.csv.*'label'.*line 3: "):

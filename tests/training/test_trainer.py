@@ -1,5 +1,7 @@
 """Both stages on a tiny student: what they compare, learn and log."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -84,6 +86,51 @@ def test_sets_by_a_teacher_that_repeats_the_labels_are_warned_of(tmp_path, capsy
     assert "repeats them" in capsys.readouterr().err
 
 
+def test_soft_labels_of_a_teacher_that_knows_the_labels_are_not_used(tmp_path):
+    made = {}
+    for masked in (False, True):
+        trainer = joint(tmp_path / str(masked), signal=signal_of(pairs(40), mask_pairs=masked))
+        made[masked] = trainer.terms(trainer.model, next(iter(trainer.get_train_dataloader()))).weighted
+    assert "soft" in made[False]
+    assert "soft" not in made[True]
+
+
+@pytest.mark.parametrize(
+    ("setting", "term"),
+    [
+        ("mcl_weight", "mcl"),
+        ("mcl_temperature", "mcl"),
+        ("margin_positive", "mcl"),
+        ("margin_negative", "mcl"),
+        ("intra_weight", "mcl"),
+        ("intra_scale", "mcl"),
+        ("intra_gap", "mcl"),
+        ("distillation_weight", "distillation"),
+        ("distillation_temperature", "distillation"),
+        ("squared_weight", "distillation"),
+        ("soft_weight", "soft"),
+    ],
+)
+def test_each_setting_of_a_loss_moves_its_term_and_no_other(tmp_path, setting, term):
+    made = []
+    for factor in (1, 3):
+        config = FlipConfig(batch_pairs=16)
+        setattr(config, setting, factor * getattr(config, setting))
+        trainer = joint(tmp_path / str(factor), config=config)
+        made.append(trainer.terms(trainer.model, next(iter(trainer.get_train_dataloader()))).weighted)
+    assert {name for name in made[0] if made[0][name] != made[1][name]} == {term}
+
+
+@pytest.mark.parametrize("directed", [False, True])
+def test_both_orders_are_trained_but_where_the_order_has_a_meaning(tmp_path, directed):
+    trainer = joint(tmp_path, config=FlipConfig(batch_pairs=8, directed=directed))
+    assert (max(item for batch in trainer._batches for item in batch) < 40) == directed
+
+
+def test_the_gradient_is_clipped_where_the_settings_say(tmp_path):
+    assert arguments(tmp_path, FlipConfig(max_grad_norm=0.25)).max_grad_norm == 0.25
+
+
 def test_matrix_sets_need_a_teacher_of_texts(tmp_path):
     with pytest.raises(FlipkdError, match="cross-encoder"):
         joint(tmp_path, config=FlipConfig(sets="matrix"), signal=signal_of(pairs(40), vectors=None))
@@ -123,19 +170,23 @@ def test_fine_tuning_computes_no_vectors(tmp_path):
 
 
 def test_the_warm_up_reads_no_label_and_teaches_the_teachers_similarities(tmp_path):
-    trainer = warmup(tmp_path)
-    trainer.args.num_train_epochs = 12
+    labelled = pairs(40)
+    config = FlipConfig(batch_pairs=8, logging_steps=1)
+    trainer = WarmupTrainer(
+        student(), arguments(tmp_path, config, epochs=12), config=config, pairs=replace(labelled, label=None),
+        signal=signal_of(labelled),
+    )  # fmt: skip
     log = [record for record in trainer.run() if "loss" in record]
     assert log[-1]["squared"] < 0.5 * log[0]["squared"]
 
 
 def test_the_warm_up_leaves_the_layers_above_the_site_alone(tmp_path):
-    trainer = warmup(tmp_path)
+    trainer = warmup(tmp_path, made=student(adapt_layers="all", site_layer=1))
     before = {n: p.detach().clone() for n, p in trainer.model.named_parameters()}
     trainer.run()
     changed = {n for n, p in trainer.model.named_parameters() if not torch.equal(p, before[n])}
-    assert changed
-    assert not any(".lora_B." in n and "layers.3." in n for n in changed)
+    assert any("layers.1." in n and ".lora_A." in n for n in changed)
+    assert not any("layers.2." in n or "layers.3." in n for n in changed)
 
 
 def test_further_texts_are_learnt_too(tmp_path):
@@ -188,10 +239,13 @@ def test_gradient_accumulation_gives_the_same_cross_entropy_step(tmp_path):
 def test_gradient_checkpointing_trains_alike(tmp_path):
     def trained(checkpointing):
         config = FlipConfig(batch_pairs=8, gradient_checkpointing=checkpointing)
-        made = student()
+        made, runs = student(), []
+        attention = made.model.get_base_model().get_decoder().layers[-1].self_attn
+        attention.register_forward_pre_hook(lambda *_: runs.append(1))
         joint(tmp_path / str(checkpointing), made=made, config=config).run()
-        return adapter_state(made)
+        return adapter_state(made), len(runs)
 
-    plain, saving = trained(False), trained(True)
+    (plain, once), (saving, twice) = trained(False), trained(True)
+    assert twice > once
     for name, value in plain.items():
         torch.testing.assert_close(saving[name], value, atol=1e-5, rtol=0)

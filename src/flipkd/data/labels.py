@@ -1,5 +1,6 @@
 """One parser for the labels of every kind of file."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from flipkd.errors import FlipkdError
 
 MATCH = ("1", "1.0", "true", "yes", "y", "match", "duplicate", "equivalent", "entailment", "是")
-"""The words read as 1, in any case; ``_`` and ``-`` in a word count as a blank."""
+"""The words read as 1, in any case; ``_`` and ``-`` inside a word count as a blank."""
 NO_MATCH = (
     *("0", "0.0", "false", "no", "n", "no match", "not match", "not duplicate", "not equivalent"),
     *("not entailment", "否"),
@@ -29,7 +30,8 @@ def label_of(value: object) -> int | None:
             label, because where to cut is a choice that belongs to the user.
     """
     if isinstance(value, str):
-        return _MEANING.get(" ".join(value.replace("_", " ").replace("-", " ").split()).casefold())
+        # Between letters alone: -1 is no 1.
+        return _MEANING.get(" ".join(re.sub(r"(?<=\w)[_-](?=\w)", " ", value).split()).casefold())
     return _MEANING.get(value) if isinstance(value, bool | int | float) else None
 
 
