@@ -173,6 +173,8 @@ def test_label_noise_that_was_planted_is_found(artefact, tmp_path, monkeypatch):
     monkeypatch.setattr(answered, "answers_of", lambda *_, **__: found)
     assert main(["errors", "--model", str(artefact), "--output", str(tmp_path)]) == 0
     (row,) = rows_of(tmp_path / "label_noise.csv")
+    assert main(["errors", "--model", str(artefact), "--output", str(tmp_path / "surer"), "--sure", "0.99"]) == 0
+    assert not (tmp_path / "surer" / "label_noise.csv").exists()
     assert (row["text_a"], row["label"], row["line"]) == (table.text_a[5], str(label[5]), str(table.line[5]))
     assert row["why"].startswith("teacher and student say")
 
@@ -195,6 +197,18 @@ def test_leaks_between_splits_are_listed_from_both_sides(tmp_path, capsys):
     assert "test against train: 1 same pairs" in said
     assert "1 of the same or swapped ones contradict; 1 of 12 pairs share a text" in said
     assert "validation against train: 0 same pairs" in said
+
+
+def test_no_more_than_the_top_are_listed(artefact, tmp_path):
+    train, test = pairs(12, 1), pairs(12, 1)
+    files = [write_csv(table, tmp_path / f"{name}.csv") for name, table in (("train", train), ("test", test))]
+    words = ["--model", str(artefact), "--train", files[0], "--test", files[1]]
+    assert main(["errors", *words, "--top", "1", "--output", str(tmp_path / "one")]) == 0
+    assert main(["errors", *words, "--top", "2", "--output", str(tmp_path / "two")]) == 0
+    counts = {
+        name: [len(rows_of(tmp_path / top / f"{name}.csv")) for top in ("one", "two")] for name in ("mistakes", "leaks")
+    }
+    assert counts == {"mistakes": [1, 2], "leaks": [2, 4]}
 
 
 @pytest.mark.parametrize(

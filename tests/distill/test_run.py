@@ -89,6 +89,20 @@ def test_without_validation_a_split_is_made_and_said(settings, tmp_path, capsys)
     assert "no file was given; the split shares no text" in said
 
 
+def test_passes_and_patience_reach_the_trainings(settings, tmp_path, monkeypatch):
+    seen = {}
+
+    class Spy(FlipTrainer):
+        def __init__(self, student, args, *, signal, callbacks, **options):
+            seen["fine-tuning" if signal is None else "joint"] = args.num_train_epochs, callbacks
+            super().__init__(student, args, signal=signal, callbacks=callbacks, **options)
+
+    monkeypatch.setattr("flipkd.distill.student.FlipTrainer", Spy)
+    distill(settings(tmp_path / "run", baseline_epochs=1.0, epochs=2, early_stopping_patience=3, warmup_epochs=0))
+    assert {stage: passes for stage, (passes, _) in seen.items()} == {"fine-tuning": 1, "joint": 2}
+    assert [callback.early_stopping_patience for _, (callback,) in seen.values()] == [3, 3]
+
+
 @pytest.mark.parametrize(("flat", "times"), [(10.0, 1), (0.0, 0)], ids=["collapsed", "spread"])
 def test_an_encoder_that_tells_no_texts_apart_is_said_once(settings, tmp_path, monkeypatch, capsys, flat, times):
     monkeypatch.setattr("flipkd.distill.student.FLAT", flat)

@@ -60,6 +60,26 @@ def test_unlabelled_texts_that_are_in_the_pairs_but_for_case_are_left_out(tmp_pa
     assert read_splits(settings).unlabelled == ["new"]
 
 
+def test_validation_is_split_off_by_the_share_and_training_pairs_are_limited(tmp_path):
+    rows = [(f"a {i}", f"b {i}", i % 2) for i in range(40)]
+    settings = config(tmp_path, train=rows)
+    settings.validation_share = 0.4
+    found = read_splits(settings)
+    assert (len(found.train), len(found.validation)) == (24, 16)
+    settings.limit = 10
+    limited = read_splits(settings)
+    assert (len(limited.train), len(limited.validation)) == (10, 16)
+    assert set(limited.train.text_a) < set(found.train.text_a)
+
+
+def test_rows_with_an_empty_text_are_dropped_where_asked(tmp_path):
+    settings = config(tmp_path, train=[*TRAIN, ("", "nine", 1)], validation=VALIDATION)
+    with pytest.raises(FlipkdError, match="empty"):
+        read_splits(settings)
+    settings.empty = "drop"
+    assert len(read_splits(settings).train) == len(TRAIN)
+
+
 @pytest.mark.parametrize(
     "options",
     [

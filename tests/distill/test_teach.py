@@ -1,11 +1,13 @@
 """The teacher's part of a run."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from flipkd.data.table import PairTable
 from flipkd.distill.splits import Splits
-from flipkd.distill.teach import teach
+from flipkd.distill.teach import dual_thresholds, teach
 from flipkd.distill.workspace import Workspace
 from flipkd.errors import FlipkdError
 from flipkd.teacher.training import TeacherConfig, fit_teacher
@@ -57,3 +59,18 @@ def test_pairs_that_the_teacher_did_not_see_are_taken(taught):
     teacher, signal = taught(PAIRS, OTHER)
     assert len(signal.pair_similarity) == len(PAIRS)
     assert teacher.revision
+
+
+def test_dual_thresholds_are_the_users_or_those_of_the_precision_asked_for(settings, tmp_path):
+    label = OTHER.require_labels()
+    said = np.random.default_rng(0).normal(label * 0.2, 0.2).clip(-1, 1).astype(np.float32)
+    teacher, splits = SimpleNamespace(similarity=lambda *_: said), Splits(PAIRS, OTHER, None, [])
+
+    def fitted(**options):
+        return dual_thresholds(settings(tmp_path / "run", **options), teacher, splits)[0]
+
+    low, high = fitted(threshold_precision=0.6), fitted(threshold_precision=0.9)
+    assert low.tau_p < high.tau_p
+    assert low.tau_n > high.tau_n
+    given = fitted(tau_p=0.7, tau_n=0.1)
+    assert (given.tau_p, given.tau_n, given.reason) == (0.7, 0.1, "set by the user")

@@ -164,6 +164,10 @@ def test_unknown_teacher_similarities_outside_the_sets_do_no_harm():
 
 
 def test_half_precision_is_computed_in_float32():
-    similarity = torch.tensor([0.5, 0.5], dtype=torch.bfloat16)
-    terms = mcl(similarity, similarity, torch.tensor([True, False]), torch.tensor([False, True]), **TAUS)
+    similarity = torch.tensor([0.71, 0.64, 0.1], dtype=torch.bfloat16)
+    teacher = torch.tensor([0.6, 0.95, 0.0])
+    sets = torch.tensor([True, True, False]), torch.tensor([False, False, True])
+    terms, exact = (mcl(given, teacher, *sets, **TAUS) for given in (similarity, similarity.float()))
     assert terms.inter.dtype == terms.intra.dtype == torch.float32
+    assert terms.intra > 0
+    assert (terms.inter, terms.intra) == (exact.inter, exact.intra)

@@ -67,10 +67,23 @@ def test_dense_gives_the_entries_of_the_highest_similarity(index, matcher, entri
     assert list(index.search("my pin card", first_stage="dense").candidates) == best
 
 
-def test_hybrid_holds_what_both_stages_rank_high(index):
+def test_hybrid_orders_by_the_reciprocal_ranks_of_both_stages(index):
     query = "pay my fee"
-    first = {index.search(query, first_stage=stage).candidates[0] for stage in ("dense", "bm25")}
-    assert first <= set(index.search(query, first_stage="hybrid", candidates=5).candidates)
+    orders = {
+        stage: index.search(query, first_stage=stage, candidates=5).candidates for stage in ("dense", "bm25", "hybrid")
+    }
+    fused = dict.fromkeys(orders["dense"], 0.0)
+    for stage in ("dense", "bm25"):
+        for rank, name in enumerate(orders[stage], 1):
+            fused[name] += 1 / (60 + rank)
+    assert orders["hybrid"] != orders["dense"]
+    assert list(orders["hybrid"]) == sorted(fused, key=lambda name: -fused[name])
+
+
+def test_an_entry_is_found_by_its_answer_where_that_is_indexed(matcher, entries, tmp_path):
+    for with_answer, found in ((True, ("open",)), (False, ())):
+        with FaqIndex.build(matcher, entries, tmp_path / f"idx-{with_answer}", with_answer=with_answer) as index:
+            assert index.search("online", first_stage="bm25").candidates == found
 
 
 @pytest.mark.parametrize("stage", ["dense", "bm25"])

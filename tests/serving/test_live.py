@@ -220,3 +220,16 @@ def test_a_short_request_does_not_wait_until_a_long_one_is_counted(served, monke
         assert post(server).status_code == 200
         assert len(counted) < 60
         first.close()
+
+
+def test_more_connections_than_are_let_in_are_told_to_come_later(served, slow):
+    with listening(served, max_connections=2) as server, ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(post, server)
+        while not slow.batches:
+            time.sleep(0.005)
+        with httpx2.Client() as idle, httpx2.Client() as late:
+            where = f"http://127.0.0.1:{server.port}/health"
+            codes = [client.get(where).status_code for client in (idle, late)]
+        slow.set()
+        assert waiting.result().status_code == 200
+    assert codes[-1] == 503

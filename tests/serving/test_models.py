@@ -126,12 +126,15 @@ def test_a_name_that_cannot_stand_in_a_path_is_refused(name):
         ServeConfig(models={name: "x"}).folders()
 
 
-def test_a_search_is_verified_by_the_cascade_where_that_is_on(served, monkeypatch):
+def test_a_search_is_verified_by_the_cascade_where_that_is_on(served, make_client, monkeypatch):
     one = served["cards"]
     encoder = Answer(("encoder",), (2.0,), -1.0, 0.5, "by hand")
     monkeypatch.setattr(one.matcher, "band", Band(0.0, 0.0, encoder, 1.0, 0.0, 0.0, 1, "nobody asks the decoder"))
     rows = [(*PAIRS[0], 0.25), (*PAIRS[0], -0.5)]
     with_it, without = (one.compute("verify", rows, batch_tokens=64, cascade=on) for on in (True, False))
     assert [found.similarity for found in (*with_it, *without)] == [0.25, -0.5] * 2
+    with make_client(cascade=True) as on, make_client(cascade=False) as off:
+        asked = [client.post("/match", json={"pairs": PAIRS[:1]}).json() for client in (on, off)]
+    assert [found["data"][0]["logit"] is None for found in asked] == [True, False]
     assert all(np.isnan(found.logit) for found in with_it)
     assert not any(np.isnan(found.logit) for found in without)

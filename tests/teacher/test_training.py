@@ -78,7 +78,8 @@ def test_pairs_that_hang_together_are_trained_in_one_fold_and_it_is_said(fit, tm
 def test_the_measures_are_those_of_the_teachers(fit, tmp_path, make_pairs):
     from sklearn.metrics import roc_auc_score
 
-    output = fit(tmp_path / "teacher")
+    validation = make_pairs(20, seed=50)
+    output = fit(tmp_path / "teacher", validation=validation)
     record, pairs = read_record(output), make_pairs(24)
     fold, judged = np.asarray(record.fold), np.empty(24)
     for number in range(2):
@@ -87,6 +88,10 @@ def test_the_measures_are_those_of_the_teachers(fit, tmp_path, make_pairs):
         rows = fold == number
         judged[rows] = (a * b).sum(1)[rows]
     assert record.auc["out_of_fold"] == pytest.approx(roc_auc_score(pairs.label, judged), abs=0.01)
+    for part, measured in record.auc["validation"].items():
+        model = SentenceTransformer(str(output / part), device="cpu")
+        a, b = (model.encode(side, normalize_embeddings=True) for side in (validation.text_a, validation.text_b))
+        assert measured == pytest.approx(roc_auc_score(validation.label, (a * b).sum(1)), abs=0.01)
 
 
 def test_training_raises_the_auc_in_sample(fit, bi, tmp_path, make_pairs):
