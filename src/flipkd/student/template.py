@@ -34,8 +34,10 @@ def token_ids(tokenizer: Any, texts: Sequence[str]) -> Iterator[list[int]]:
         try:
             yield from tokenizer(some, add_special_tokens=False, split_special_tokens=True).input_ids
         except TypeError:
-            broken = next((text for text in some if not _is_text(text)), None)
-            raise FlipkdError(f"{broken!r} is no text in valid Unicode. Mend it, or leave it out.") from None
+            broken = [text for text in some if not _is_text(text)]
+            if not broken:
+                raise
+            raise FlipkdError(f"{broken[0]!r} is no text in valid Unicode. Mend it, or leave it out.") from None
 
 
 def _is_text(text: object) -> bool:
