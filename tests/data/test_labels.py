@@ -28,24 +28,8 @@ def test_no_word_means_both():
 @pytest.mark.parametrize(
     "value",
     [
-        2,
-        -1,
-        0.7,
-        float("nan"),
-        None,
-        "",
-        "2",
-        "0.5",
-        "maybe",
-        [1],
-        {"a": 1},
-        b"1",
-        "-1",
-        "-1.0",
-        "_1",
-        "1_",
-        "-yes",
-        "-",
+        *(2, -1, 0.7, float("nan"), None, "", "2", "0.5", "maybe", [1], {"a": 1}, b"1"),
+        *("-1", "-1.0", "_1", "1_", "-yes", "-"),
     ],
 )
 def test_anything_else_is_no_label(value):

@@ -40,14 +40,6 @@ def encoded(monkeypatch):
     return seen
 
 
-def test_a_proxy_of_the_environment_is_not_asked_for_the_own_engine(matcher, entries, tmp_path, monkeypatch):
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    with FaqIndex.build(matcher, entries, tmp_path / "idx") as made:
-        assert made.search(entries[0].question).candidates
-
-
 @pytest.mark.parametrize("stage", ["dense", "bm25", "hybrid"])
 def test_every_first_stage_puts_an_entrys_own_question_first(index, entries, stage):
     for entry in entries:
@@ -67,23 +59,21 @@ def test_dense_gives_the_entries_of_the_highest_similarity(index, matcher, entri
     assert list(index.search("my pin card", first_stage="dense").candidates) == best
 
 
-def test_hybrid_orders_by_the_reciprocal_ranks_of_both_stages(index):
-    query = "pay my fee"
-    orders = {
-        stage: index.search(query, first_stage=stage, candidates=5).candidates for stage in ("dense", "bm25", "hybrid")
-    }
-    fused = dict.fromkeys(orders["dense"], 0.0)
-    for stage in ("dense", "bm25"):
-        for rank, name in enumerate(orders[stage], 1):
-            fused[name] += 1 / (60 + rank)
-    assert orders["hybrid"] != orders["dense"]
-    assert list(orders["hybrid"]) == sorted(fused, key=lambda name: -fused[name])
-
-
-def test_an_entry_is_found_by_its_answer_where_that_is_indexed(matcher, entries, tmp_path):
-    for with_answer, found in ((True, ("open",)), (False, ())):
-        with FaqIndex.build(matcher, entries, tmp_path / f"idx-{with_answer}", with_answer=with_answer) as index:
-            assert index.search("online", first_stage="bm25").candidates == found
+def test_hybrid_orders_by_the_reciprocal_ranks_of_both_stages(index, entries):
+    otherwise = False
+    for query in ("pay my fee", "reset my card", "gold account", "stolen pin"):
+        dense, bm25, hybrid = (
+            index.search(query, first_stage=stage, candidates=5).candidates for stage in ("dense", "bm25", "hybrid")
+        )
+        fused = {
+            entry.id: sum(1 / (61 + found.index(entry.id)) for found in (dense, bm25) if entry.id in found)
+            for entry in entries
+        }
+        best = sorted(fused.values(), reverse=True)
+        # Where two are level, either may come first.
+        assert [fused[name] for name in hybrid] == pytest.approx(best)
+        otherwise |= [fused[name] for name in dense] != pytest.approx(best)
+    assert otherwise
 
 
 @pytest.mark.parametrize("stage", ["dense", "bm25"])

@@ -98,15 +98,19 @@ def test_texts_that_do_not_fit_the_model_are_refused():
         student(max_text_tokens=200)
 
 
-@pytest.mark.parametrize("gone", ["layers.3.self_attn.q_proj.lora_A", "layers.3."])
-def test_an_adapter_that_lacks_some_weights_is_refused(tmp_path, gone):
+@pytest.mark.parametrize(
+    ("gone", "more"),
+    [("layers.3.self_attn.q_proj.lora_A", []), ("layers.3.", []), ("nothing", ["layers.9.lora_A.weight"])],
+)
+def test_an_adapter_that_lacks_weights_or_has_more_is_refused(tmp_path, gone, more):
     from safetensors.torch import load_file, save_file
 
     made = student(trained=True)
     made.model.save_pretrained(tmp_path)
     file = tmp_path / "adapter_model.safetensors"
     whole = load_file(file)
-    save_file({name: value for name, value in whole.items() if gone not in name}, file)
+    kept = {name: value for name, value in whole.items() if gone not in name}
+    save_file(kept | {name: torch.ones(1) for name in more}, file)
     model, words = base_model()
     with pytest.raises(FlipkdError, match="not whole"):
         load_adapter(

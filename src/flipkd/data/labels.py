@@ -30,7 +30,7 @@ def label_of(value: object) -> int | None:
             label, because where to cut is a choice that belongs to the user.
     """
     if isinstance(value, str):
-        # Between letters alone: -1 is no 1.
+        # Inside a word alone: -1 is no 1.
         return _MEANING.get(" ".join(re.sub(r"(?<=\w)[_-](?=\w)", " ", value).split()).casefold())
     return _MEANING.get(value) if isinstance(value, bool | int | float) else None
 
