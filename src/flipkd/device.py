@@ -3,9 +3,13 @@
 import os
 import platform
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 
 def require_one_process() -> None:
@@ -22,12 +26,21 @@ def require_one_process() -> None:
 
 
 def choose_device(device: str | None) -> str:
-    """The device asked for, or a GPU where there is one."""
+    """The device asked for, or a GPU where there is one.
+
+    Raises:
+        FlipkdError: If torch cannot compute on the one asked for.
+    """
     import torch
 
     if device is not None:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise FlipkdError(f"Device {device!r} was asked for, but torch sees no GPU. Use --device cpu.")
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            said = str(error).partition("\n")[0]
+            raise FlipkdError(f"torch cannot compute on device {device!r}: {said}. Use --device cpu.") from error
         return device
     chosen = "cuda" if torch.cuda.is_available() else "cpu"
     announce("device", chosen, "a GPU was found" if chosen == "cuda" else "no GPU was found")
@@ -51,6 +64,17 @@ def choose_training_device(device: str | None) -> str:
             "give --device cuda."
         )
     return chosen
+
+
+def use_one_gpu(args: "TrainingArguments") -> None:
+    """Keep a Trainer from splitting each batch over all GPUs: losses compare the pairs of a batch with each other.
+
+    Args:
+        args: The Trainer's, changed where it would.
+    """
+    if args.n_gpu > 1:
+        announce("GPUs", f"1 of {args.n_gpu}", "one process computes on one; for more see docs/how-to/hardware.md")
+        args._n_gpu = 1
 
 
 def describe_device(device: str) -> str:

@@ -12,7 +12,7 @@ from tiny import pairs
 def test_work_begun_with_other_further_texts_is_refused(tmp_path):
     """They are batched by their place in the list: a resumed warm-up would read others in their stead."""
     config = DistillConfig(train="pairs.csv", output=str(tmp_path / "run"))
-    Workspace(config, Splits(pairs(8), pairs(4), None, ["one", "two"]).digests)
+    Workspace(config, Splits(pairs(8), pairs(4), None, ["one", "two"]).digests).record("note", 1)
     Workspace(config, Splits(pairs(8), pairs(4), None, ["one", "two"]).digests)
     with pytest.raises(FlipkdError, match="other settings or data"):
         Workspace(config, Splits(pairs(8), pairs(4), None, ["one", "three"]).digests)

@@ -7,7 +7,7 @@ import pytest
 
 from flipkd.data.table import PairTable
 from flipkd.distill.splits import Splits
-from flipkd.distill.teach import dual_thresholds, teach
+from flipkd.distill.teach import dual_thresholds, require_kind, teach
 from flipkd.distill.workspace import Workspace
 from flipkd.errors import FlipkdError
 from flipkd.teacher.training import TeacherConfig, fit_teacher
@@ -74,3 +74,13 @@ def test_dual_thresholds_are_the_users_or_those_of_the_precision_asked_for(setti
     assert low.tau_n > high.tau_n
     given = fitted(tau_p=0.7, tau_n=0.1)
     assert (given.tau_p, given.tau_n, given.reason) == (0.7, 0.1, "set by the user")
+
+
+def test_a_cross_encoder_for_the_matrix_is_refused_before_anything_is_trained(models, settings, tmp_path):
+    folder = tmp_path / "cross"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"architectures": ["BertForSequenceClassification"]}')
+    with pytest.raises(FlipkdError, match=r"--sets matrix needs a teacher of texts.*Use --sets labels"):
+        require_kind(settings(tmp_path / "run", teacher=str(folder), sets="matrix"))
+    require_kind(settings(tmp_path / "run", teacher=str(folder), sets="labels"))
+    require_kind(settings(tmp_path / "run", teacher=models["teacher"], sets="matrix"))

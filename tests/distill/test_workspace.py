@@ -34,23 +34,59 @@ def test_failed_work_leaves_nothing(tmp_path):
     assert not list(workspace.folder.glob("piece*"))
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"lora_rank": 8}])
-def test_unfinished_work_of_other_settings_is_refused(tmp_path, change):
-    Workspace(config(tmp_path), {})
-    with pytest.raises(FlipkdError, match="unfinished work of other settings"):
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"seed": 1}, "seed is 0 there and 1 now"), ({"lora_rank": 8}, "lora_rank is 32 there and 8 now")],
+)
+def test_unfinished_work_of_other_settings_is_refused_and_they_are_named(tmp_path, change, named):
+    Workspace(config(tmp_path), {}).record("note", 1)
+    with pytest.raises(FlipkdError, match=rf"unfinished work of other settings or data \({named}\)"):
         Workspace(config(tmp_path, **change), {})
 
 
-def test_unfinished_work_of_edited_data_is_refused(tmp_path):
-    Workspace(config(tmp_path), {"train": "a"})
-    with pytest.raises(FlipkdError, match="other settings or data"):
-        Workspace(config(tmp_path), {"train": "b"})
+def test_unfinished_work_of_edited_data_is_refused_and_they_are_named(tmp_path):
+    Workspace(config(tmp_path), {"train": "a", "test": "c"}).record("note", 1)
+    with pytest.raises(FlipkdError, match=r"other settings or data \(other train pairs\)"):
+        Workspace(config(tmp_path), {"train": "b", "test": "c"})
 
 
-def test_overwrite_starts_anew(tmp_path):
+def test_overwrite_starts_anew_and_says_what_it_drops(tmp_path, capsys):
     Workspace(config(tmp_path), {}).record("note", 1)
     anew = Workspace(config(tmp_path, seed=1, overwrite=True), {})
     assert anew.recorded("note") is None
+    assert "dropped" in capsys.readouterr().err
+
+
+def test_a_start_that_finished_nothing_refuses_no_other_settings(tmp_path):
+    """A mistyped device or student must not cost the corrected command an --overwrite."""
+    begun = Workspace(config(tmp_path), {})
+    begun.require_same("student", "one")
+    corrected = Workspace(config(tmp_path, device="cpu"), {})
+    corrected.require_same("student", "another")
+    corrected.record("note", 1)
+    assert Workspace(config(tmp_path, device="cpu"), {}).recorded("note") == 1
+
+
+@pytest.mark.parametrize("change", [{"train": "moved/pairs.csv"}, {"validation": "renamed.csv"}])
+def test_files_that_moved_and_a_path_spelled_otherwise_still_resume(tmp_path, change):
+    data = {"train": "a", "validation": "b"}
+    Workspace(config(tmp_path), data).record("note", 1)
+    options = {"train": "pairs.csv", **change, "output": f"{tmp_path}/other/../run/"}
+    assert Workspace(DistillConfig(**options), data).recorded("note") == 1
+
+
+def test_a_folder_of_something_else_is_not_taken_for_work(tmp_path):
+    (tmp_path / "run.work").mkdir()
+    (tmp_path / "run.work" / "thesis.txt").write_text("x")
+    with pytest.raises(FlipkdError, match="holds something else"):
+        Workspace(config(tmp_path, overwrite=True), {})
+    assert (tmp_path / "run.work" / "thesis.txt").read_text() == "x"
+
+
+@pytest.mark.parametrize("output", [".", "..", "/"])
+def test_an_output_without_a_name_of_its_own_is_refused(output):
+    with pytest.raises(FlipkdError, match="names no folder of its own"):
+        Workspace(DistillConfig(train="pairs.csv", output=output), {})
 
 
 def test_one_process_at_a_time_works_in_the_folder(tmp_path):
@@ -80,6 +116,16 @@ def test_an_existing_output_is_not_touched(tmp_path):
         Workspace(config(tmp_path), {})
 
 
+@pytest.mark.parametrize("name", ["run/pairs.csv", "run"])
+def test_what_is_no_artefact_is_never_overwritten(tmp_path, name):
+    """Such as a folder of many runs whose last part was forgotten."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("x")
+    with pytest.raises(FlipkdError, match="is no artefact"):
+        Workspace(config(tmp_path, overwrite=True), {})
+    assert (tmp_path / name).read_text() == "x"
+
+
 def test_a_failed_write_publishes_nothing_and_keeps_the_work(tmp_path):
     workspace = Workspace(config(tmp_path), {})
 
@@ -94,7 +140,7 @@ def test_a_failed_write_publishes_nothing_and_keeps_the_work(tmp_path):
 
 def test_publishing_replaces_the_old_output_and_removes_the_work(tmp_path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "old").write_text("x")
+    (tmp_path / "run" / "flipkd.json").write_text("old")
     workspace = Workspace(config(tmp_path, overwrite=True), {})
     workspace.publish(lambda folder: (folder / "new").write_text("x"))
     assert [entry.name for entry in tmp_path.rglob("*")] == ["run", "new"]
@@ -120,12 +166,12 @@ def test_time_is_read_from_the_clock_it_is_given(tmp_path):
 
 def test_a_stop_between_moving_the_old_output_away_and_the_new_one_in_gives_the_old_one_back(tmp_path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "old").write_text("x")
+    (tmp_path / "run" / "flipkd.json").write_text("old")
     options = config(tmp_path, overwrite=True)
     workspace = Workspace(options, {})
     (tmp_path / "run").rename(workspace.folder / "replaced")
     again = Workspace(options, {})
-    assert (tmp_path / "run" / "old").exists()
+    assert (tmp_path / "run" / "flipkd.json").read_text() == "old"
     again.publish(lambda folder: (folder / "new").write_text("x"))
     assert [entry.name for entry in tmp_path.rglob("*")] == ["run", "new"]
 

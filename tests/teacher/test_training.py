@@ -193,7 +193,13 @@ def test_one_class_is_refused_before_anything_is_written(fit, tmp_path, make_pai
     assert not (tmp_path / "teacher").exists()
 
 
-@pytest.mark.parametrize("wrong", [{"folds": 0}, {"epochs": 0}, {"batch_size": 1}, {"learning_rate": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"folds": 0}, {"epochs": 0}, {"epochs": float("nan")}, {"batch_size": 1}, {"learning_rate": 0}),
+        *({"learning_rate": float("nan")}, {"warmup": 1.0}, {"warmup": -0.1}, {"max_seq_length": 0}),
+    ],
+)
 def test_settings_that_cannot_train_are_refused(wrong):
     with pytest.raises(FlipkdError):
         TeacherConfig(**wrong)
@@ -227,3 +233,12 @@ def test_batches_hold_every_pair_once_by_length_and_change_with_the_epoch():
     assert list(batches) == first
     batches.set_epoch(1)
     assert list(batches) != first
+
+
+@pytest.mark.parametrize("kind", ["bi", "cross"])
+def test_each_teacher_is_trained_on_one_gpu(fit, kind, request, tmp_path, monkeypatch):
+    """On several the Trainer would multiply the batch."""
+    kept = []
+    monkeypatch.setattr("flipkd.teacher.trainer.use_one_gpu", lambda args: kept.append(args.train_batch_size))
+    fit(tmp_path / "teacher", base=request.getfixturevalue(kind))
+    assert kept == [CONFIG.batch_size] * 3

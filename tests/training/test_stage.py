@@ -1,5 +1,7 @@
 """What both stages share on a tiny student: how they stop, what they keep, and that they resume exactly."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -57,15 +59,18 @@ def test_a_checkpoint_holds_the_adapter_alone(tmp_path):
     assert all(".lora_" in name for name in stored)
 
 
-def test_a_nan_loss_stops_with_the_step_and_the_rows(tmp_path):
+def test_a_nan_loss_stops_with_the_step_and_the_lines_of_the_pairs(tmp_path):
+    table = pairs(80).select(np.arange(40, 80))
+
     class Spoil(TrainerCallback):
         def on_step_begin(self, args, state, control, model=None, **kwargs):
             if state.global_step == 2:
                 next(p for n, p in model.named_parameters() if ".lora_B." in n).data.fill_(float("nan"))
 
-    with pytest.raises(FlipkdError, match=r"step 3.*rows \(from 0\): \[\d+") as caught:
-        joint(tmp_path, callbacks=[Spoil()]).run()
-    assert "nan" in str(caught.value)
+    with pytest.raises(FlipkdError, match=r"step 3.*nan") as caught:
+        joint(tmp_path, table=table, callbacks=[Spoil()]).run()
+    said = re.search(rf"The batch: {table.source}, lines ([\d, ]+)\.", str(caught.value))
+    assert {int(line) for line in said[1].split(", ")} <= set(table.line)
     assert last_checkpoint(tmp_path) is None
 
 

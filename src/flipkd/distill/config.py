@@ -1,6 +1,7 @@
 """The settings of the whole job, on top of those of the method."""
 
 import math
+import os
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -52,7 +53,7 @@ class DistillConfig(FlipConfig):
     """What the decision threshold is chosen for, on validation: f1, accuracy, precision=P, recall=R, cost=A:B (a false
     match costs A, a missed one B) or bands=P:Q (accept at precision P, reject at precision Q, review in between)."""
     keep_teacher: bool = False
-    """Keep the teacher beside the student: its similarity may join the answer."""
+    """Keep the teacher beside the student: its similarity joins the answer."""
     baseline: bool = True
     """Also train plain LoRA fine-tuning, to compare with."""
     baseline_epochs: float | None = None
@@ -69,6 +70,10 @@ class DistillConfig(FlipConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # A shell leaves the ~ of --output=~/x as it is, and YAML has none to expand it.
+        for name in ("train", "validation", "test", "unlabelled", "teacher", "student", "output"):
+            if (value := getattr(self, name)) is not None:
+                setattr(self, name, os.path.expanduser(value))
         # Known before anything is trained.
         Policy.parse(self.threshold_policy)
         for name in ("limit", "baseline_epochs"):

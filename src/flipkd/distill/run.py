@@ -12,7 +12,7 @@ from flipkd.distill.config import DistillConfig
 from flipkd.distill.settle import Settled, settle
 from flipkd.distill.splits import Splits, read_splits
 from flipkd.distill.student import StudentRun, build_student
-from flipkd.distill.teach import dual_thresholds, teach
+from flipkd.distill.teach import dual_thresholds, require_kind, teach
 from flipkd.distill.workspace import Workspace
 from flipkd.distill.write import Cascade, Findings, write_artefact
 from flipkd.evaluation.answer import choose_order
@@ -41,15 +41,17 @@ def distill(config: DistillConfig) -> Path:
     require_one_process()
     config.require_files()
     splits = read_splits(config)
-    work = Workspace(config, splits.digests)
     device = choose_training_device(config.device)
+    work = Workspace(config, splits.digests)
     cache = Path(config.cache_dir).expanduser()
+    require_kind(config)
+    # Before the teacher is trained: what is wrong with the student or its prompt is known here.
+    student = build_student(config, device, cache)
+    work.require_same("student", model_fingerprint(student.model.get_base_model()))
     teacher, signal = teach(config, splits, work, device, cache)
     work.require_same("teacher", teacher.revision)
     thresholds, report = dual_thresholds(config, teacher, splits)
 
-    student = build_student(config, device, cache)
-    work.require_same("student", model_fingerprint(student.model.get_base_model()))
     if config.trunk_cache_gb > 0:
         limit = int(config.trunk_cache_gb * 2**30)
         student.use_trunk_cache(work.folder / "trunk", limit, config.trunk_cache_dtype)

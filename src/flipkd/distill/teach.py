@@ -6,7 +6,9 @@ from flipkd.console import announce, console
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
 from flipkd.distill.workspace import Workspace
+from flipkd.errors import FlipkdError
 from flipkd.teacher.leak import require_unseen
+from flipkd.teacher.loading import kind_of, resolve
 from flipkd.teacher.record import is_fitted, read_record
 from flipkd.teacher.signal import TeacherSignal, training_signal
 from flipkd.teacher.teacher import Teacher
@@ -56,6 +58,20 @@ def teach(
     )
     announce("teacher leak", "masked" if signal.mask_pairs else "none", leak.reason)
     return teacher, signal
+
+
+def require_kind(config: DistillConfig) -> None:
+    """Refuse, before anything is trained, a teacher that cannot give what the settings ask for.
+
+    Raises:
+        FlipkdError: If there is no such teacher, or ``sets`` is ``matrix`` and it is a cross-encoder.
+    """
+    kind, reason = kind_of(resolve(config.teacher))
+    if config.sets == "matrix" and kind == "cross":
+        raise FlipkdError(
+            f"--sets matrix needs a teacher of texts; {config.teacher} is a cross-encoder ({reason}), which knows "
+            "pairs alone. Use --sets labels, or a bi-encoder."
+        )
 
 
 def dual_thresholds(config: DistillConfig, teacher: Teacher, splits: Splits) -> tuple[DualThresholds, ThresholdReport]:

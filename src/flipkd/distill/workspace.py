@@ -16,9 +16,14 @@ from flipkd.console import announce
 from flipkd.distill.config import DistillConfig
 from flipkd.errors import FlipkdError
 from flipkd.files import hold, remove, removed_name, written_whole
+from flipkd.matching.artefact import SPEC_FILE
 
-_NOT_WORK = {"overwrite", "report_to", "logging_steps", "cache_dir", "threshold_policy", "delimiter"}
-"""Settings that leave the results of the work as they are. What a delimiter changes shows in the data's digests."""
+_FILES = {"train", "validation", "test", "unlabelled", "delimiter"}
+"""Settings whose effect shows in the data's digests."""
+_NOT_WORK = {"output", "overwrite", "report_to", "logging_steps", "cache_dir", "threshold_policy", *_FILES}
+"""Settings that leave the results of the work as they are; the output's name is the folder's."""
+_BEGUN = {"run.json", "student_fingerprint.json", "seconds.json"}
+"""What lies in a folder in which nothing is finished yet."""
 
 _BEAT = 5.0
 """Seconds between two records of the time."""
@@ -33,8 +38,8 @@ class Workspace:
         clock: What `timing` reads, in seconds.
 
     Raises:
-        FlipkdError: If the output is already there, if the work belongs to other settings or data, or if another
-            process is at it.
+        FlipkdError: If the output is already there, or is no artefact that could be replaced, if the work belongs to
+            other settings or data, or if another process is at it.
     """
 
     def __init__(
@@ -42,6 +47,8 @@ class Workspace:
     ) -> None:
         self._clock = clock
         self.output = Path(config.output)
+        if self.output.name in ("", ".."):
+            raise FlipkdError(f"--output {config.output} names no folder of its own. Add a name, such as runs/x.")
         self.folder = self.output.with_name(self.output.name + ".work")
         self._replaced = self.folder / "replaced"
         if self.folder.exists():
@@ -49,24 +56,48 @@ class Workspace:
         shutil.rmtree(removed_name(self.folder), ignore_errors=True)  # of a stop while it was removed
         if self._replaced.exists() and not self.output.exists():  # of a stop between the two renames of `publish`
             self._replaced.rename(self.output)
-        if self.output.exists() and not config.overwrite:
-            raise FlipkdError(f"{self.output} is already there. Choose another --output, or --overwrite it.")
+        if self.output.exists():
+            self._require_replaceable(config.overwrite)
         settings = {key: value for key, value in asdict(config).items() if key not in _NOT_WORK}
-        key = {"settings": json.loads(json.dumps(settings)), "data": digests}
-        key_file = self.folder / "run.json"
-        if key_file.is_file():
-            if json.loads(key_file.read_text()) == key:
-                announce("run", f"resumes {self.folder}", "it holds unfinished work of these settings and data")
-                return
-            if not config.overwrite:
-                raise FlipkdError(
-                    f"{self.folder} holds unfinished work of other settings or data, or of a version that did not note "
-                    "--unlabelled. Run with those to finish it, or --overwrite to start anew."
-                )
-            remove(self.folder)
+        self._begin({"settings": json.loads(json.dumps(settings)), "data": digests}, config.overwrite)
+
+    def _begin(self, key: dict[str, Any], overwrite: bool) -> None:
+        """Go on with the work that is there, or start anew."""
         self.folder.mkdir(parents=True, exist_ok=True)
         hold(self.folder)
+        inside = {file.name for file in self.folder.iterdir() if not file.name.startswith(".")}
+        if inside <= _BEGUN:
+            for name in inside:
+                (self.folder / name).unlink()
+        elif "run.json" not in inside:
+            raise FlipkdError(
+                f"{self.folder}, where unfinished work would be kept, holds something else. Choose another --output."
+            )
+        else:
+            before: dict[str, Any] = self.recorded("run") or {}
+            if before == key:
+                announce("run", f"resumes {self.folder}", "it holds unfinished work of these settings and data")
+                return
+            others = _differing(before, key)
+            if not overwrite:
+                raise FlipkdError(
+                    f"{self.folder} holds unfinished work of other settings or data ({others}). Run with those to "
+                    "finish it, or --overwrite to start anew."
+                )
+            announce("unfinished work", "dropped", f"--overwrite, and it is of other settings or data ({others})")
+            remove(self.folder)
+            self.folder.mkdir()
+            hold(self.folder)
         self.record("run", key)
+
+    def _require_replaceable(self, overwrite: bool) -> None:
+        if not overwrite:
+            raise FlipkdError(f"{self.output} is already there. Choose another --output, or --overwrite it.")
+        if not (self.output / SPEC_FILE).is_file():
+            raise FlipkdError(
+                f"{self.output} is no artefact (it has no {SPEC_FILE}), so --overwrite does not replace it. Choose "
+                "another --output."
+            )
 
     def once(self, name: str, work: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """Arrays that are computed once: read back where they are there, else computed and kept.
@@ -166,3 +197,18 @@ class Workspace:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         remove(self.folder)
+
+
+def _differing(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What two keys of work differ in: settings with both values, data by the split's name."""
+
+    def changed(part: str) -> list[tuple[str, Any, Any]]:
+        then, here = before.get(part, {}), now[part]
+        both = [
+            (name, then.get(name, "absent"), here.get(name, "absent")) for name in sorted(then.keys() | here.keys())
+        ]
+        return [(name, one, other) for name, one, other in both if one != other]
+
+    settings = [f"{name} is {one!r} there and {other!r} now" for name, one, other in changed("settings")]
+    data = [f"other {'further texts' if name == 'unlabelled' else f'{name} pairs'}" for name, *_ in changed("data")]
+    return ", ".join(settings + data)

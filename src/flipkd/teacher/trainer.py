@@ -20,6 +20,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from flipkd.console import progress_bar
 from flipkd.data.table import PairTable
+from flipkd.device import use_one_gpu
 from flipkd.errors import FlipkdError
 from flipkd.teacher.loading import Kind
 
@@ -178,6 +179,7 @@ def train_on(
             use_cpu=on_cpu,
             dataloader_pin_memory=not on_cpu,
         )
+        use_one_gpu(args)
         bar = Bar(description)
         trainer = make_trainer(model=model, args=args, train_dataset=dataset, loss=loss, callbacks=[bar])
         trainer.remove_callback(PrinterCallback)

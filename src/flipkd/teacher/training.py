@@ -1,5 +1,6 @@
 """Fine-tune a teacher on the pairs, out of fold (docs/method.md section 4)."""
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +16,6 @@ from flipkd.data.splits import folds
 from flipkd.data.table import PairTable
 from flipkd.device import require_one_process
 from flipkd.errors import FlipkdError
-from flipkd.files import partial_of
 from flipkd.teacher.leak import auc
 from flipkd.teacher.loading import Kind, fingerprint, kind_of, load_model, resolve, without_bars
 from flipkd.teacher.record import ALL, RECORD, FitRecord, fold_names, is_fitted, read_record
@@ -45,8 +45,13 @@ class TeacherConfig:
     def __post_init__(self) -> None:
         if self.folds < 1:
             raise FlipkdError(f"A teacher needs at least 1 fold; {self.folds} were asked for.")
-        if self.epochs <= 0 or self.batch_size < 2 or self.learning_rate <= 0:
+        if not (0 < self.epochs < math.inf and 0 < self.learning_rate < math.inf and self.batch_size >= 2):
             raise FlipkdError("A teacher needs epochs and a learning rate above 0, and batches of 2 pairs or more.")
+        # From 1 on the Trainer would take it for a number of steps.
+        if not 0 <= self.warmup < 1:
+            raise FlipkdError(f"A teacher's warmup is a share of its steps, from 0 to below 1; it is {self.warmup}.")
+        if self.max_seq_length is not None and self.max_seq_length < 1:
+            raise FlipkdError(f"A teacher's max_seq_length must be at least 1 token; it is {self.max_seq_length}.")
 
 
 def fit_teacher(
@@ -148,7 +153,8 @@ def _begin(plan: FitRecord, output: Path) -> FitRecord:
             f"{output} holds another teacher: it was trained from other pairs, another base, config or seed "
             f"(see {RECORD} there). Give another folder, or delete this one."
         )
-    if output.is_dir() and any(file != partial_of(output / RECORD) for file in output.iterdir()):
+    # A run that was killed leaves a hidden file.
+    if output.is_dir() and any(not file.name.endswith(".partial") for file in output.iterdir()):
         raise FlipkdError(f"{output} holds something else than a teacher. Give an empty or a new folder.")
     output.mkdir(parents=True, exist_ok=True)
     plan.write(output)

@@ -21,6 +21,7 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from flipkd.console import announce
+from flipkd.device import use_one_gpu
 from flipkd.errors import FlipkdError
 from flipkd.student.adapter import adapter_state, require_finite
 from flipkd.student.model import Student
@@ -85,10 +86,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         if metric is not None and f"eval_{metric.removeprefix('eval_')}" not in self.metric_names:
             known = f"use one of {', '.join(self.metric_names)}" if self.metric_names else "this stage measures nothing"
             raise FlipkdError(f"metric_for_best_model is {metric!r}; {known}.")
-        if args.n_gpu > 1:
-            announce("GPUs", f"1 of {args.n_gpu}", "one process computes on one; for more see docs/how-to/hardware.md")
-            # The Trainer would split each batch over them, and MCL would compare half batches.
-            args._n_gpu = 1
+        use_one_gpu(args)
         self._batches = batches
         self._window: dict[str, list[float]] = defaultdict(list)
         self._normed_step = -1
@@ -103,6 +101,10 @@ class StageTrainer(Trainer):  # type: ignore[misc]
     def terms(self, model: nn.Module, batch: Mapping[str, Any]) -> Terms:
         """The loss of one batch, by term."""
         raise NotImplementedError
+
+    def where(self, rows: list[int]) -> str:
+        """Where the user finds the items that a batch calls ``rows``."""
+        return f"items {rows}, counted from 0"
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Batches come from the sampler as they are, whole ones in turn where there are several processes."""
@@ -130,7 +132,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         """The sum of the terms, each logged, with the norm of its gradient at every fifth logging step.
 
         Raises:
-            FlipkdError: If the loss is not finite; names the step and the rows.
+            FlipkdError: If the loss is not finite; names the step and where the batch's pairs stand.
         """
         terms = self.terms(model, inputs)
         loss = torch.stack(list(terms.weighted.values())).sum()
@@ -138,8 +140,8 @@ class StageTrainer(Trainer):  # type: ignore[misc]
             shown = {name: float(value.detach()) for name, value in terms.weighted.items()}
             raise FlipkdError(
                 f"The loss of the {self.stage} is not finite at step {self.state.global_step + 1}: {shown}. "
-                f"The batch's rows (from 0): {inputs['rows'].tolist()}. Nothing was written; lower the learning rate, "
-                "or look at these rows."
+                f"The batch: {self.where(inputs['rows'].tolist())}. Nothing was written; lower the learning rate, or "
+                "look at these."
             )
         if self._norms_are_due():
             self._normed_step = self.state.global_step

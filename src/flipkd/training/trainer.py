@@ -80,7 +80,14 @@ class WarmupTrainer(StageTrainer):
         )
         collator = TextCollator(student.template, encoded, signal)
         self.config = config
+        self._pairs, self._unlabelled = pairs, unlabelled or []
         super().__init__(student, args, batches=batches, items=len(group), collator=collator, **kwargs)
+
+    def where(self, rows: list[int]) -> str:
+        """Pairs by their lines; further texts as they are."""
+        n = len(self._pairs)
+        further = [repr(self._unlabelled[row - n][:80]) for row in rows if row >= n]
+        return "; ".join([*_lines(self._pairs, [row for row in rows if row < n]), *further])
 
     def terms(self, model: nn.Module, batch: Mapping[str, Any]) -> Terms:
         """L_dist over the distinct texts of the batch."""
@@ -173,7 +180,7 @@ class FlipTrainer(StageTrainer):
             raise FlipkdError(
                 f"{validation.source}: the validation pairs are all of one label; AP and AUC need both. Add the other."
             )
-        self._validation = validation
+        self._pairs, self._validation = pairs, validation
         super().__init__(
             student,
             args,
@@ -183,6 +190,10 @@ class FlipTrainer(StageTrainer):
             eval_dataset=validation,
             **kwargs,
         )
+
+    def where(self, rows: list[int]) -> str:
+        """The pairs by their lines."""
+        return "; ".join(_lines(self._pairs, rows))
 
     def terms(self, model: nn.Module, batch: Mapping[str, Any]) -> Terms:
         """Each term, weighted; MCL and the distillation read the vectors of the same forward."""
@@ -261,6 +272,12 @@ class FlipTrainer(StageTrainer):
         self.log(dict(metrics))
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+def _lines(pairs: PairTable, rows: list[int]) -> list[str]:
+    """The source of some rows of a table, and their lines in it."""
+    lines = ", ".join(str(line) for line in sorted({pairs.line[row] for row in rows}))
+    return [f"{pairs.source}, lines {lines}"] if rows else []
 
 
 def _distillation_terms(vectors: Tensor, batch: Mapping[str, Any], config: FlipConfig, weight: float) -> Terms:
