@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from flipkd.errors import FlipkdError
-from flipkd.evaluation.answer import Answer, _choose, choose_order, cross_fitted, fit_answer
+from flipkd.evaluation.answer import Answer, _choose, choose_order, cross_fitted, fit_answer, threshold_alone
 from flipkd.evaluation.metrics import measure
 from flipkd.evaluation.thresholds import best_threshold
 
@@ -266,3 +266,20 @@ def test_cross_fitted_probabilities_are_those_the_threshold_rests_on():
         held = cross_fitted(answer, signals, label, seed=3)
         assert best_threshold(held, label) == answer.threshold
         assert 0 < np.abs(held - answer.probability(signals)).max() < 0.3
+
+
+@pytest.mark.parametrize("source", ["decoder", "encoder"])
+def test_a_signal_alone_is_cut_where_an_answer_of_it_alone_is(source):
+    """Else two rows of one ranking would differ in F1."""
+    for seed in range(5):
+        signals, label = pairs(n=90, seed=seed)
+        answer = fit_answer(signals, label, [(source,)], seed=3, steps=False)
+        test, _ = pairs(n=1000, seed=seed + 10)
+        cut = threshold_alone(signals[source], label, seed=3)
+        assert np.array_equal(test[source] >= cut, answer.probability(test) >= answer.threshold)
+
+
+def test_a_signal_that_counts_against_a_match_or_has_few_pairs_is_cut_at_its_own_best_f1():
+    signals, label = pairs()
+    for value, y in ((-signals["decoder"], label), (signals["decoder"][:12], label[:12])):
+        assert threshold_alone(value, y, seed=0) == best_threshold(value, y)

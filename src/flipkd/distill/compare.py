@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from flipkd.data.table import PairTable
-from flipkd.evaluation.answer import Answer, fit_answer
+from flipkd.evaluation.answer import Answer, fit_answer, threshold_alone
 from flipkd.evaluation.metrics import Metrics, measure
-from flipkd.evaluation.thresholds import best_threshold
 
 
 class Signal(NamedTuple):
@@ -101,7 +100,7 @@ def compare(
     columns |= {name: signal.test for name, signal in decoders.items() if name != "flipped"}
 
     def by_threshold(method: str, signal: Signal) -> None:
-        threshold = best_threshold(signal.validation, fitted_on)
+        threshold = threshold_alone(signal.validation, fitted_on, seed=seed)
         rows[method] = measure(signal.test, label, threshold, teacher.test)
 
     def by_answer(method: str, signals: Mapping[str, Signal], sources: list[tuple[str, ...]]) -> None:

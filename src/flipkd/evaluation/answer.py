@@ -238,6 +238,32 @@ def cross_fitted(answer: Answer, signals: Mapping[str, ArrayLike], label: ArrayL
     return cross_fit(features, labels, seed, steps=answer.steps is not None)[1]
 
 
+def threshold_alone(value: ArrayLike, label: ArrayLike, *, seed: int) -> float:
+    """The threshold that an answer of one signal alone would have, in the signal's own unit.
+
+    It stands where `fit_answer` puts an answer's, by the best F1 of cross-fitted probabilities, so that answers and
+    signals compare by one rule. Where the signal counts against a match, or pairs are too few to cross-fit, it is the
+    one with the best F1 of the signal itself.
+
+    Args:
+        value: (n,) finite numbers that should grow with the match.
+        label: (n,) 0 or 1, both present.
+        seed: Of the folds.
+
+    Raises:
+        FlipkdError: If a value is not finite, or the labels are of one class.
+    """
+    from scipy.special import logit
+
+    features = finite(value, "values")[:, None]
+    labels = both_classes(label, len(features))
+    (weight,), bias = fit_logistic(features, labels)
+    if weight <= 0 or min(labels.sum(), len(labels) - labels.sum()) < FEWEST:
+        return best_threshold(value, labels)
+    cut = best_threshold(cross_fit(features, labels, seed)[1], labels)
+    return float((logit(cut) - bias) / weight) if 0 < cut < 1 else best_threshold(value, labels)
+
+
 def choose_order(log_odds: ArrayLike, swapped: ArrayLike, label: ArrayLike, *, seed: int) -> tuple[bool, str]:
     """Whether averaging the log-odds of both orders wins on validation, for it costs twice.
 
