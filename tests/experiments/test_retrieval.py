@@ -121,7 +121,8 @@ def test_equal_values_keep_the_encoders_order_and_constant_ones_break_nothing():
 def test_cells_come_back_as_they_were_written(tmp_path, collection, matcher, teacher):
     results = rank_collection(collection, matcher, teacher)
     cells = [
-        RetrievalCell.of(result, retrieval_set="toy", seed=0, settings="0c0ffee", commit="abc") for result in results
+        RetrievalCell.of(result, retrieval_set="toy", seed=0, settings="0c0ffee", sample="f00", commit="abc")
+        for result in results
     ]
     assert read_retrieval(tmp_path) == []
     queries, group = collection.queries["test"].ids, np.array([0, 1, 0])
@@ -185,7 +186,7 @@ def test_queries_that_hang_together_are_drawn_together_and_few_groups_have_no_in
 @pytest.mark.parametrize("change", [{"ndcg10": 0.0}, {"method": "teacher"}])
 def test_a_file_of_other_queries_or_of_another_run_is_refused(tmp_path, collection, matcher, teacher, change):
     result = rank_collection(collection, matcher, teacher)[0]
-    cell = RetrievalCell.of(result, retrieval_set="toy", seed=0, settings="0c0ffee", commit="abc")
+    cell = RetrievalCell.of(result, retrieval_set="toy", seed=0, settings="0c0ffee", sample="f00", commit="abc")
     queries, group = collection.queries["test"].ids, np.arange(3)
     write_retrieval(tmp_path, [cell], [result], queries, group)
     other = replace(cell, **change)

@@ -1,5 +1,6 @@
 """A retrieval set of the grid: trained by `distill` on its own pairs, ranked, kept, and not run again."""
 
+import gzip
 import shutil
 
 import pytest
@@ -10,7 +11,7 @@ from flipkd.errors import FlipkdError
 from flipkd.experiments import retrieval_grid
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.report import write_report
-from flipkd.experiments.retrieval_cells import read_retrieval
+from flipkd.experiments.retrieval_cells import read_queries, read_retrieval
 from flipkd.experiments.retrieval_grid import further_texts
 from flipkd.experiments.retrieval_sets import RetrievalSet, read_collection
 
@@ -102,3 +103,20 @@ def test_the_report_shows_them(run, monkeypatch):
     report = write_report(run.results).read_text()
     (row,) = [line for line in report.splitlines() if line.startswith("| `toy` | `encoder_decoder` |")]
     assert row.count("[") == 2, "with its intervals to the teacher and to BM25"
+
+
+@pytest.mark.parametrize("file", ["faq.jsonl.gz", "queries.jsonl.gz", "qrels_test.tsv.gz"])
+def test_a_set_of_other_content_is_trained_and_ranked_anew(run, tmp_path, file):
+    """Else the student of one copy of the data would be measured on the queries of another."""
+    run(seeds=2)
+    with gzip.open(tmp_path / "toy" / file, "rt", encoding="utf-8") as handle:
+        lines = handle.read()
+    old, new = {"faq": ("reset", "restore"), "que": ("cost", "price"), "qre": ("\t1\n", "\t2\n")}[file[:3]]
+    assert old in lines
+    with gzip.open(tmp_path / "toy" / file, "wt", encoding="utf-8") as handle:
+        handle.write(lines.replace(old, new))
+    assert len(run(seeds=1)) == 3
+    cells = read_retrieval(run.results)
+    assert len({cell.sample for cell in cells}) == 2
+    with pytest.raises(FlipkdError, match=r"toy: cells of different collections .* cannot be compared"):
+        read_queries(run.results, cells)

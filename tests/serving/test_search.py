@@ -7,6 +7,7 @@ from threading import Event
 import pytest
 
 from flipkd import FaqIndex, FlipkdError, Matcher
+from flipkd.retrieval.engine import Place
 from flipkd.retrieval.entries import Entry
 from flipkd.serving.config import ServeConfig
 from flipkd.serving.models import load_served
@@ -153,3 +154,25 @@ def test_an_index_that_hangs_keeps_no_other_request(indexed, make_client, monkey
         assert not waiting.done()
         sign.set()
         assert waiting.result().status_code == 200
+
+
+def test_an_index_of_another_name_is_served(folders, tmp_path):
+    where = Place(str(tmp_path / "faq"), "cards")
+    FaqIndex.build(Matcher.from_pretrained(folders["cards"], device="cpu"), ENTRIES, where).close()
+    options = {"model": folders["cards"], "index": where.path, "device": "cpu"}
+    (one,) = load_served(ServeConfig(**options, index_collection="cards")).values()
+    assert len(one.index) == len(ENTRIES)
+    one.index.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"index_collection": "other"}, "is no index"),
+        ({"index_token_file": "none.txt"}, "must hold the server's token"),
+    ],
+)
+def test_a_wrong_index_is_known_before_a_model_is_loaded(folders, place, options, words, monkeypatch):
+    monkeypatch.setattr("flipkd.serving.models.Matcher.from_pretrained", None)
+    with pytest.raises(FlipkdError, match=words):
+        load_served(ServeConfig(model=folders["cards"], index=place, device="cpu", **options))

@@ -41,6 +41,7 @@ def test_other_lists_are_refused(first, second, code, words):
         ([("a", "b")] * 4, "too_many_rows", "4 rows are too many: at most 3"),
         ([("a", "b"), ("a", "secret" * 3)], "text_too_long", "Row 1 has a text of 18 characters: at most 10"),
         ([("a", " \n")], "empty_text", "Row 0 has an empty text"),
+        ([("a", "b"), ("a", " "), ("", "b")], "empty_text", "Row 1 has an empty text"),
     ],
 )
 def test_limits_name_the_row_and_never_the_text(rows, code, words):
@@ -48,3 +49,11 @@ def test_limits_name_the_row_and_never_the_text(rows, code, words):
         check_limits(rows, max_rows=3, max_characters=10, param="documents")
     assert (refused.value.detail.code, refused.value.detail.param) == (code, "documents")
     assert "secret" not in str(refused.value)
+
+
+def test_a_text_of_many_rows_is_looked_at_once(monkeypatch):
+    """A long text that shows nothing until its end, held against a thousand, would keep the server for seconds."""
+    seen = []
+    monkeypatch.setattr("flipkd.serving.texts.is_empty", seen.append)
+    check_limits([("query", str(number % 3)) for number in range(1000)], max_rows=1000, max_characters=10, param="x")
+    assert seen == ["query", "0", "1", "2"]

@@ -66,10 +66,12 @@ class RetrievalCell:
     """Of the libraries."""
     note: str = ""
     """What was fitted."""
+    sample: str = ""
+    """Names the collection, see `Collection.digest`: cells of another count as not there. Early cells have none."""
 
     @classmethod
     def of(
-        cls, result: RetrievalResult, *, retrieval_set: str, seed: int, settings: str, commit: str
+        cls, result: RetrievalResult, *, retrieval_set: str, seed: int, settings: str, sample: str, commit: str
     ) -> "RetrievalCell":
         """The cell of a result."""
         return cls(
@@ -85,6 +87,7 @@ class RetrievalCell:
             commit=commit,
             versions=versions() | {"bm25s": version("bm25s")},
             note=result.note,
+            sample=sample,
         )
 
 
@@ -126,11 +129,18 @@ def read_queries(results: Path, cells: Iterable[RetrievalCell]) -> PerQuery:
     """NDCG@10 and group by query of the cells that have it: those from before it was kept have none.
 
     Raises:
-        FlipkdError: If a file is not what its cell is the mean of, or the cells of a set are of different queries.
+        FlipkdError: If a file is not what its cell is the mean of, or the cells of a set are of different queries or
+            collections.
     """
     found: dict[tuple[str, str, int], ByQuery] = {}
     asked: dict[str, list[str]] = {}
+    samples: dict[str, str] = {}
     for cell in latest(cells):
+        if samples.setdefault(cell.set, cell.sample) != cell.sample:
+            raise FlipkdError(
+                f"{cell.set}: cells of different collections ({samples[cell.set] or 'unnamed'} and "
+                f"{cell.sample or 'unnamed'}) cannot be compared. Delete the lines of one from {RETRIEVAL}."
+            )
         file = predictions_file(results, *_key(cell))
         if not file.is_file():
             continue

@@ -35,7 +35,7 @@ def check_retrieval(config: ReproduceConfig) -> None:
         FlipkdError: If a data set is missing or malformed, or bm25s is not installed.
     """
     for name in config.retrieval_sets:
-        read_collection(RETRIEVAL_SETS[name], Path(config.data).expanduser())
+        _read(config, name)
         bm25(["a word"], ["a word"])
 
 
@@ -49,10 +49,13 @@ def run_retrieval(config: ReproduceConfig) -> None:
         FlipkdError: If a data set is missing, or a training fails.
     """
     results = Path(config.results)
+    collections = {name: _read(config, name) for name in config.retrieval_sets}
     done = {
         (cell.set, cell.seed)
         for cell in read_retrieval(results)
-        if cell.set in RETRIEVAL_SETS and cell.settings == retrieval_digest(RETRIEVAL_SETS[cell.set])
+        if cell.set in collections
+        and cell.settings == retrieval_digest(RETRIEVAL_SETS[cell.set])
+        and cell.sample == collections[cell.set].digest
     }
     wanted = [(name, seed) for seed in range(config.seeds) for name in config.retrieval_sets]
     missing = [key for key in wanted if key not in done]
@@ -60,20 +63,22 @@ def run_retrieval(config: ReproduceConfig) -> None:
     for name, seed in missing:
         console.rule(f"{name}, seed {seed}")
         retrieval_set = RETRIEVAL_SETS[name]
-        collection = read_collection(retrieval_set, Path(config.data).expanduser())
+        collection = collections[name]
         folder = _student(config, retrieval_set, collection, seed)
         # Without its cache, so that the teacher's seconds are those of encoding.
         teacher = Teacher.load(str(folder / "teacher"), device=config.device, cache=False)
         cache = Path(config.cache_dir).expanduser()
         matcher = Matcher.from_pretrained(folder, device=config.device, cache_dir=cache)
         found = rank_collection(collection, matcher, teacher, queries=QUERIES, validation_queries=QUERIES)
-        settings, made_by = retrieval_digest(retrieval_set), commit()
-        cells = [
-            RetrievalCell.of(each, retrieval_set=name, seed=seed, settings=settings, commit=made_by) for each in found
-        ]
+        named = {"settings": retrieval_digest(retrieval_set), "sample": collection.digest, "commit": commit()}
+        cells = [RetrievalCell.of(each, retrieval_set=name, seed=seed, **named) for each in found]
         asked = collection.queries["test"].sample(QUERIES)
         group = asked.groups() if retrieval_set.families else np.arange(len(asked))
         write_retrieval(results, cells, found, asked.ids, group)
+
+
+def _read(config: ReproduceConfig, name: str) -> Collection:
+    return read_collection(RETRIEVAL_SETS[name], Path(config.data).expanduser())
 
 
 def settings_of(retrieval_set: RetrievalSet) -> dict[str, Any]:
@@ -97,8 +102,9 @@ def retrieval_digest(retrieval_set: RetrievalSet) -> str:
 
 def _student(config: ReproduceConfig, retrieval_set: RetrievalSet, collection: Collection, seed: int) -> Path:
     """The artefact for a set and seed, trained if it is not there."""
-    # Named by the settings: what was trained by others must not be taken for this.
-    folder = Path(config.work) / f"{retrieval_set.name}-{retrieval_digest(retrieval_set)[:6]}-{seed}"
+    # Named by content and settings: what was trained on or by others must not be taken for this.
+    named = f"{collection.digest[:6]}-{retrieval_digest(retrieval_set)[:6]}"
+    folder = Path(config.work) / f"{retrieval_set.name}-{named}-{seed}"
     if folder.is_dir():
         return folder
     files = {}

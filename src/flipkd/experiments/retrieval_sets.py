@@ -1,5 +1,7 @@
 """The public retrieval sets: entries, queries by split, graded judgements."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +102,15 @@ class Collection:
     """Of the entries, in the order of their file."""
     queries: dict[str, Queries]
     """By split."""
+
+    @property
+    def digest(self) -> str:
+        """Names the content: entries, queries and judgements."""
+        state = hashlib.sha256(json.dumps([self.ids, self.texts]).encode())
+        for split, queries in self.queries.items():
+            state.update(json.dumps([split, queries.ids, queries.texts]).encode())
+            state.update(queries.grades.tobytes())
+        return state.hexdigest()[:12]
 
 
 def read_collection(retrieval_set: RetrievalSet, data: Path) -> Collection:

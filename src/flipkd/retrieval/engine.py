@@ -30,6 +30,19 @@ class Place:
         return f"{self.path}, collection {self.collection}" if self.remote else self.path
 
 
+def read_token(file: str | None) -> str:
+    """The token in a file; none where no file is named.
+
+    Raises:
+        FlipkdError: If the file is missing.
+    """
+    if file is None:
+        return ""
+    if not Path(file).is_file():
+        raise FlipkdError(f"{file}: no such file. It must hold the server's token.")
+    return Path(file).read_text(encoding="utf-8-sig").strip()
+
+
 def exists_locally(place: Place) -> bool:
     """Whether a local place holds an index; a remote one is taken to."""
     return place.remote or (Path(place.path) / "collections" / place.collection).is_dir()

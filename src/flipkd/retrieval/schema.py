@@ -66,9 +66,9 @@ def make_schema(client: Any, place: Place, settings: Settings) -> tuple[Any, Any
 
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=LONGEST["id"])
-    words = {"tokenizer": settings.analyzer}
-    if place.remote and settings.analyzer == "jieba":
-        words["filter"] = ["lowercase"]  # type: ignore[assignment]
+    words: dict[str, Any] = {"tokenizer": settings.analyzer}
+    if place.remote:
+        words["filter"] = ["lowercase"]  # Milvus Lite does so by itself
     schema.add_field("text", DataType.VARCHAR, max_length=LONGEST["text"], enable_analyzer=True, analyzer_params=words)
     schema.add_field("hash", DataType.VARCHAR, max_length=64)
     schema.add_field("entry", DataType.JSON)

@@ -18,6 +18,10 @@ class ServeConfig:
     weights."""
     index: str = ""
     """An index of `flipkd index build`, for /search; it must have been built with --model."""
+    index_collection: str = "faq"
+    """The index's name in its folder or on its server."""
+    index_token_file: str | None = None
+    """A file that holds the token of a Milvus server that asks for one."""
     host: str = "127.0.0.1"
     """The address to listen at. Any but a loopback address needs --api-key-file or --allow-anonymous."""
     port: int = 8000

@@ -15,8 +15,6 @@ from flipkd.serving.errors import Refused
 OPEN = frozenset({"/health", "/ready", "/docs", "/openapi.json"})
 """Paths that need no key, as they tell nothing of texts or artefacts; the files of /docs likewise."""
 STATIC = "/static-offline-docs"
-LINGER_SECONDS = 2.0
-"""How long a body that is too large is read and thrown away, so that its sender gets to read the answer."""
 
 
 class Keys:
@@ -107,11 +105,11 @@ class Gate:
         self._state.inside += 1
         try:
             first = await self._body(scope, receive)
+            if first["type"] == "http.disconnect":
+                return  # nobody is there to be answered
             await self.app(scope, _replay(first, receive), send)
         except Refused as refused:
             await refused.response()(scope, receive, send)
-            if refused.status == 413:
-                await _throw_away(receive)
         finally:
             self._state.inside -= 1
 
@@ -198,12 +196,3 @@ def _replay(first: Message, receive: Receive) -> Receive:
         return waiting.pop() if waiting else await receive()
 
     return again
-
-
-async def _throw_away(receive: Receive) -> None:
-    try:
-        async with asyncio.timeout(LINGER_SECONDS):
-            while (await receive()).get("more_body", False):
-                pass
-    except TimeoutError:
-        return

@@ -12,6 +12,7 @@ from flipkd.console import announce
 from flipkd.errors import FlipkdError
 from flipkd.matching.artefact import ArtefactSpec, artefact_hash
 from flipkd.matching.matcher import Matcher
+from flipkd.retrieval.engine import Place, read_token, require_index
 from flipkd.retrieval.index import FaqIndex
 from flipkd.serving.config import ServeConfig
 from flipkd.serving.texts import Row
@@ -104,7 +105,7 @@ def load_served(config: ServeConfig) -> dict[str, Served]:
     from flipkd.device import choose_device
     from flipkd.student.loading import load_student
 
-    folders = config.folders()
+    folders, place = config.folders(), index_place(config)
     specs = {name: ArtefactSpec.read(folder) for name, folder in folders.items()}
     device, cache = choose_device(config.device), Path(config.cache_dir).expanduser()
     bases: dict[str, Any] = {}
@@ -128,14 +129,25 @@ def load_served(config: ServeConfig) -> dict[str, Served]:
             raise FlipkdError(f"Artefact {name}: {error}") from error
         if config.cascade:
             announce(f"cascade of {name}", "on", matcher.require_band().reason)
-        served[name] = Served(name, artefact_hash(folder), matcher, open_index(config, matcher) if not served else None)
+        index = None
+        if place is not None and not served:
+            index = FaqIndex.open(place, matcher, batch_tokens=config.batch_tokens)
+        served[name] = Served(name, artefact_hash(folder), matcher, index)
         announce(f"artefact {name}", served[name].hash, f"threshold {matcher.answer.threshold:.3f}")
     return served
 
 
-def open_index(config: ServeConfig, matcher: Matcher) -> FaqIndex | None:
-    """The index of the settings, if any, opened for the default artefact."""
-    return FaqIndex.open(config.index, matcher, batch_tokens=config.batch_tokens) if config.index else None
+def index_place(config: ServeConfig) -> Place | None:
+    """Where the index of the settings is, if there is one.
+
+    Raises:
+        FlipkdError: If there is no index at a local place, or no file with the token.
+    """
+    if not config.index:
+        return None
+    place = Place(config.index, config.index_collection, read_token(config.index_token_file))
+    require_index(place)
+    return place
 
 
 def choose(served: Mapping[str, Served], name: str | None) -> Served | None:

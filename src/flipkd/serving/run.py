@@ -31,9 +31,9 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app: FastAPI, config: ServeConfig, state: GateState) -> None:
-        # What is left after the drain gets one second.
+        # What is left after the drain gets one second. Of N connections uvicorn lets N - 1 in.
         plain = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="on", limit_concurrency=config.max_connections,
+            app, log_config=None, access_log=False, lifespan="on", limit_concurrency=config.max_connections + 1,
             timeout_graceful_shutdown=1, server_header=False,
         )  # fmt: skip
         super().__init__(plain)

@@ -173,8 +173,9 @@ class Service:
             Busy: If the queue is full.
         """
         queue, cap = self.batcher.queue, served.matcher.student.template.max_text_tokens
-        # No text has more tokens than bytes. The prompt's own are left out: the queue counts them, once they are known.
-        most = sum(min(len(text.encode()), cap) for row in rows for text in row)
+        # About a token a Chinese character, and fewer than one for three letters; the queue counts them once they are
+        # known, and the prompt's own.
+        most = sum(min(len(text.encode()) // 3 + 1, cap) for row in rows for text in row)
         if (queue.rows or self._held_rows) and (
             queue.rows + self._held_rows + len(rows) > queue.max_rows
             or queue.tokens + self._held_tokens + most > queue.max_tokens

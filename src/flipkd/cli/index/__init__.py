@@ -1,7 +1,6 @@
 """`flipkd index`: options that its commands share."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from flipkd.errors import FlipkdError
@@ -72,14 +71,9 @@ def place_of(options: IndexOptions, path: str) -> "Place":
     Raises:
         FlipkdError: If the file of the token is missing.
     """
-    from flipkd.retrieval.engine import Place
+    from flipkd.retrieval.engine import Place, read_token
 
-    token = ""
-    if options.token_file is not None:
-        if not Path(options.token_file).is_file():
-            raise FlipkdError(f"{options.token_file}: no such file. It must hold the server's token.")
-        token = Path(options.token_file).read_text(encoding="utf-8-sig").strip()
-    return Place(path, options.collection, token)
+    return Place(path, options.collection, read_token(options.token_file))
 
 
 def load(options: ModelOptions, *, policy: str | None = None, prior: float | None = None) -> "Matcher":

@@ -24,6 +24,6 @@ def run(options: Options) -> None:
     store = Store.open(place_of(options, options.index))
     try:
         store.remove(options.ids)
-        announce("index", options.index, f"{len(options.ids)} removed; {len(store)} entries now")
+        announce("index", options.index, f"{len(set(options.ids))} removed; {len(store)} entries now")
     finally:
         store.close()

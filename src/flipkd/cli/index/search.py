@@ -77,7 +77,7 @@ def _show(found: "Sequence[Found]", *, bands: bool) -> None:
             figures = (f"{hit.similarity:.3f}", f"{hit.probability:.3f}", "yes" if hit.match else "no")
             decided = [hit.decision] if bands else []
             table.add_row(in_terminal(hit.entry.id), in_terminal(hit.entry.question), *figures, *decided)
-        Console().print(table)
+        Console(emoji=False).print(table)
 
 
 def _write(found: "Sequence[Found]", output: Path, *, bands: bool) -> None:
