@@ -1,10 +1,13 @@
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 from filelock import FileLock, Timeout
 
 from flipkd.errors import FlipkdError
-from flipkd.files import hold, remove
+from flipkd.files import hold, partial_of, remove, require_no_folder, write_whole, written_whole
 
 
 def test_a_folder_that_another_process_holds_is_refused(tmp_path):
@@ -37,3 +40,46 @@ def test_a_removed_folder_is_free_again(tmp_path):
     folder.mkdir()
     with FileLock(folder / ".lock", timeout=0):
         assert [entry.name for entry in tmp_path.iterdir()] == ["work"]
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path):
+    """Else a superuser's --output /dev/null would make it a file for all."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE)
+    write_whole(pipe, "all of it")
+    assert reader.communicate(timeout=10)[0] == b"all of it"
+    assert pipe.is_fifo()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_of_a_link_the_target_is_replaced(tmp_path):
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "latest.json"
+    link.symlink_to(tmp_path / "there" / "one.json")
+    for text in ("first", "second"):  # it need not be there yet
+        write_whole(link, text)
+        assert (tmp_path / "there" / "one.json").read_text() == text
+        assert link.is_symlink()
+
+
+@pytest.mark.parametrize("folder", [".", "there"])
+def test_a_folder_is_no_file_to_write(tmp_path, folder, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    for write in (lambda: write_whole(tmp_path.__class__(folder), "x"), lambda: require_no_folder(None, folder)):
+        with pytest.raises(FlipkdError, match=f"{folder} is a folder: name a file"):
+            write()
+
+
+def test_another_process_with_the_same_output_leaves_a_written_part_alone(tmp_path):
+    file = tmp_path / "answers.csv"
+    other = "import sys, flipkd.files, pathlib; flipkd.files.write_whole(pathlib.Path(sys.argv[1]), 'short')"
+    with written_whole(file) as partial:
+        partial.write_text("half of it, ")
+        assert partial == partial_of(file)
+        subprocess.run([sys.executable, "-c", other, str(file)], check=True)
+        assert file.read_text() == "short"
+        partial.write_text(partial.read_text() + "and the rest")
+    assert file.read_text() == "half of it, and the rest"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["answers.csv"]

@@ -17,7 +17,7 @@ from flipkd.shown import in_terminal
 
 T = TypeVar("T")
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, emoji=False)
 
 
 def announce(what: str, choice: object, reason: str) -> None:

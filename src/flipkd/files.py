@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and the disk's faults in one line."""
 
 import errno
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -31,9 +32,21 @@ MENDS = {
 def written_whole(file: Path) -> Iterator[Path]:
     """Give a file beside `file` to write, which becomes `file` when the block ends; if it fails, nothing is left.
 
+    What is no file, such as /dev/stdout, cannot be replaced and is written straight to. Of a link, what it leads to is
+    replaced.
+
     Args:
         file: Replaced, if it is there; its folder is made if need be.
+
+    Raises:
+        FlipkdError: If it is a folder.
     """
+    require_no_folder(file)
+    if file.exists() and not file.is_file():
+        yield file
+        return
+    if file.is_symlink():
+        file = file.resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(file)
     try:
@@ -55,8 +68,19 @@ def write_whole(file: Path, text: str) -> None:
 
 
 def partial_of(file: Path) -> Path:
-    """Where `written_whole` writes."""
-    return file.with_name(f".{file.name}.partial")
+    """Where `written_whole` writes: each process for itself, so that two with one output leave each other's alone."""
+    return file.with_name(f".{file.name}.{os.getpid()}.partial")
+
+
+def require_no_folder(*files: str | Path | None) -> None:
+    """Refuse folders where files are to be written, before anything is computed; None is nothing to write.
+
+    Raises:
+        FlipkdError: If one is a folder.
+    """
+    for file in files:
+        if file is not None and Path(file).is_dir():
+            raise FlipkdError(f"{file} is a folder: name a file to write.")
 
 
 _HELD: dict[Path, "FileLock"] = {}

@@ -86,3 +86,21 @@ def test_a_failure_leaves_the_old_report(two, tmp_path):
     assert compare(two, "--by", "nothing", "--output", str(old)) == 1
     assert old.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
+
+
+@pytest.mark.parametrize("wrong", ["none.csv", "other.csv"])
+def test_a_wrong_second_system_is_known_before_the_first_answers(artefact, files, tmp_path, monkeypatch, capsys, wrong):
+    monkeypatch.setattr("flipkd.matching.systems.Matcher.from_pretrained", None)
+    (tmp_path / "other.csv").write_text("text_a,text_b,match\na,b,1\n", encoding="utf-8")
+    assert main(["compare", str(artefact), str(tmp_path / wrong), "--test", files["test"]]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("there is no such path" if wrong == "none.csv" else "is not the pair of") in said
+
+
+def test_pairs_with_an_empty_text_can_be_left_out_as_a_run_did(two, tmp_path, capsys):
+    with open(tmp_path / "test.csv", "w", newline="", encoding="utf-8") as handle:
+        handle.write((two / "test.csv").read_text(encoding="utf-8") + "a text,,0,web\r\n")
+    words = ["compare", str(two / "always.csv"), str(two / "right.csv"), "--test", str(tmp_path / "test.csv")]
+    assert main(words) == 1
+    assert "--empty drop" in " ".join(capsys.readouterr().err.split())
+    assert main([*words, "--empty", "drop", "--draws", "100"]) == 0

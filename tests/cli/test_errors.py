@@ -137,7 +137,7 @@ def test_without_a_teacher_no_label_noise_is_guessed(artefact, files, capsys, tm
     assert all(row["source"] == files["train"] for row in rows_of(tmp_path / "mistakes.csv"))
 
 
-@pytest.mark.parametrize("change", ["gone", "edited"])
+@pytest.mark.parametrize("change", ["gone", "edited", "unreadable"])
 def test_a_test_file_that_is_no_longer_the_runs_is_said(artefact, files, tmp_path, capsys, change):
     copy = tmp_path / "run"
     shutil.copytree(artefact, copy)
@@ -146,10 +146,12 @@ def test_a_test_file_that_is_no_longer_the_runs_is_said(artefact, files, tmp_pat
     (copy / "flipkd.json").write_text(spec.replace(files["test"], str(moved)))
     if change == "edited":
         write_csv(pairs(30, 9), moved)
+    if change == "unreadable":
+        moved.write_text("text_a,text_b,label\na, ,perhaps\n", encoding="utf-8")
     found = answers_of(copy, None)
     assert found.table.source == str(copy / "evaluation" / "predictions.parquet")
     assert found.table.line == list(range(1, 31))
-    assert ("has changed since" if change == "edited" else "is not there") in capsys.readouterr().err
+    assert ("is not there" if change == "gone" else "has changed since") in " ".join(capsys.readouterr().err.split())
 
 
 def test_pairs_of_a_validation_split_off_from_training_keep_their_lines(artefact, files):
@@ -232,3 +234,27 @@ def test_a_merge_names_what_it_lacks(name, capsys):
     words = [word for other in ("pairs", "relabelled", "output") if other != name for word in (f"--{other}", "x")]
     assert main(["data", "merge", *words]) == 1
     assert f"--{name} is missing" in capsys.readouterr().err
+
+
+def test_splits_are_read_before_a_model_answers_and_may_lack_texts(artefact, files, tmp_path, monkeypatch, capsys):
+    (tmp_path / "train.csv").write_text("text_a,text_b,label\na, ,0\nb c,d e,1\n", encoding="utf-8")
+    monkeypatch.setattr("flipkd.matching.answered.Matcher.from_pretrained", None)
+    words = ["errors", "--train", str(tmp_path / "train.csv"), "--test", files["test"]]
+    assert main([*words, "--model", str(artefact), "--pairs", files["test"]]) == 1
+    assert "--empty drop" in " ".join(capsys.readouterr().err.split())
+    assert main([*words, "--empty", "drop"]) == 0
+
+
+@pytest.mark.parametrize("text", ["café ", "für"])
+def test_a_list_that_a_spreadsheet_saved_in_another_encoding_is_merged(tmp_path, capsys, text):
+    """The second one's bytes are also those of Chinese characters."""
+    source, listed, output = (str(tmp_path / name) for name in ("test.csv", "mistakes.csv", "new.csv"))
+    row = f"{text}x,eine karte"
+    (tmp_path / "test.csv").write_text(f"text_a,text_b,label\n{row},0\nb c,d e,1\n", encoding="utf-8")
+    head = "text_a,text_b,label,new_label,why,source,line"
+    (tmp_path / "mistakes.csv").write_bytes(f"{head}\n{row},0,1,,{source},2\n".encode("cp1252"))
+    words = ["data", "merge", "--pairs", source, "--relabelled", listed, "--output", output]
+    assert main(words) == 1
+    assert "cp1252" in capsys.readouterr().err
+    assert main([*words, "--relabelled-encoding", "cp1252"]) == 0
+    assert read_pairs(output).label.tolist() == [1, 1]

@@ -69,3 +69,14 @@ def test_pairs_without_labels_are_refused_before_the_model_is_loaded(artefact, t
     (tmp_path / "pairs.csv").write_text("text_a,text_b\na b,c d\n", encoding="utf-8")
     assert evaluate(artefact, str(tmp_path / "pairs.csv")) == 1
     assert "label" in said(capsys)
+
+
+@pytest.mark.parametrize("output", [".", "folder"])
+def test_a_folder_to_write_to_is_refused_before_the_model_is_loaded(
+    artefact, files, tmp_path, monkeypatch, capsys, output
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr("flipkd.matching.matcher.Matcher.from_pretrained", None)
+    assert evaluate(artefact, files["test"], "--output", output) == 1
+    assert "is a folder: name a file" in said(capsys)

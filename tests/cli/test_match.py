@@ -240,14 +240,32 @@ def test_inspect_marks_the_texts_and_the_read_position(artefact, tmp_path, capsy
     pairs = write(tmp_path / "pairs.csv", ROWS)
     assert run(["inspect", "--model", str(artefact), "--pairs", pairs, "--rows", "2"]) == 0
     blocks = capsys.readouterr().out.strip().split("\n\n")
-    assert len(blocks) == 2
-    for block in blocks:
+    for block in blocks[:2]:
         real = [line for line in block.splitlines() if line.split()[0].isdigit()]
         assert "<- the answer is read here" in real[-1]
         assert block.count("read here") == 1
         # Of pooling `last`: only the last token of a, behind which Q begins.
         (marked,) = [row for row, line in enumerate(real) if "in a's vector" in line]
         assert [real[row].split()[1] for row in (marked, marked + 1)] == ["a", "Q"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"symmetric": True}, "asks both orders"),
+        ({"symmetric": False}, "log-odds = logit of the second"),
+        ({"sources": ["encoder"], "weights": [4.0]}, "by its vectors alone"),
+    ],
+)
+def test_inspect_says_what_the_prompt_does_not_show(artefact, tmp_path, capsys, fields, said):
+    copy = tmp_path / "run"
+    shutil.copytree(artefact, copy)
+    spec = json.loads((copy / "flipkd.json").read_text())
+    answer = {"sources": ["decoder"], "weights": [1.0]} | {k: v for k, v in fields.items() if k != "symmetric"}
+    spec |= {"answer": spec["answer"] | answer, "symmetric": fields.get("symmetric", True)}
+    (copy / "flipkd.json").write_text(json.dumps(spec))
+    assert run(["inspect", "--model", str(copy), "--pairs", write(tmp_path / "pairs.csv", ROWS), "--rows", "1"]) == 0
+    assert said in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_inspect_marks_every_token_that_a_mean_is_taken_of():

@@ -78,6 +78,22 @@ def test_the_key_of_a_dictionary_keeps_its_dashes(kind):
     assert made.by_name == {"my-model": "runs/y"}
 
 
+@pytest.mark.parametrize(
+    "text", ["#1 String", "~", "null", "#", "Question: A", "{", "ä 😀", r"\t", "\t", "1.5", '"x"', " "]
+)
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_text_is_taken_as_it_is_written(text, joined):
+    """Also where YAML would read nothing, a number or a mapping."""
+    options = make_dataclass("Read", [("delimiter", str | None, None), ("columns", dict[str, str] | None, None)])
+
+    def words(name):
+        return [f"--{name}={text}"] if joined else [f"--{name}", text]
+
+    made = parse(options, "flipkd", [*words("columns.text_a"), *words("delimiter"), *words("columns.label")])
+    assert made.columns == {"text_a": text, "label": text}
+    assert made.delimiter == text
+
+
 def test_lists_as_yaml():
     made = outer("--words", '[" 否", " 是"]', "--report-to", "[tensorboard]")
     assert made.words == (" 否", " 是")

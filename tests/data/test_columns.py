@@ -31,6 +31,12 @@ def test_aliases(header):
     assert roles(header) == (*header, [])
 
 
+def test_our_own_names_are_meant_whatever_else_could_be():
+    """Such as the answers of another system, whose texts the user has named so."""
+    header = ["question", "answer", "text_b", "text_a", "label"]
+    assert roles(header) == ("text_a", "text_b", "label", ["question", "answer"])
+
+
 @pytest.mark.parametrize("pair", TEXT_PAIRS)
 def test_every_alias_pair_is_found_alone(pair):
     assert roles([pair[1], "label", pair[0]]) == (*pair, "label", [])

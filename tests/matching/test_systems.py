@@ -104,3 +104,13 @@ def test_predictions_outside_of_an_artefact_need_their_column_named(artefact, tm
     assert "teacher" not in sources
     own = read_system(str(artefact / "evaluation" / "predictions.parquet"), pairs)
     np.testing.assert_array_equal(named.value, own.value)
+
+
+def test_another_column_than_the_answers_needs_its_own_threshold(artefact, pairs):
+    """The decisions would be the artefact's, and the ranking the teacher's: no system that there is."""
+    file = str(artefact / "evaluation" / "predictions.parquet")
+    with pytest.raises(FlipkdError, match=r"match is of 'flipped_answer_probability', not of 'teacher'.*--threshold-a"):
+        read_system(file, pairs, value="teacher")
+    found = read_system(file, pairs, value="teacher", threshold=0.5)
+    np.testing.assert_array_equal(found.match, found.value >= 0.5)
+    assert read_system(file, pairs, value="flipped_answer_probability").value is not None

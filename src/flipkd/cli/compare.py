@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from flipkd.errors import FlipkdError
 
@@ -48,6 +48,8 @@ class Options:
     """The test file's encoding, where it is not found by itself."""
     delimiter: str | None = None
     """What parts the cells of the test file, where it is no comma (.csv) or tab (.tsv): one character."""
+    empty: Literal["fail", "drop"] = "fail"
+    """What to do with pairs that have an empty text."""
     device: str | None = None
     """Where to compute, such as cuda or cpu; by default a GPU where there is one."""
     cache_dir: str = "~/.cache/flipkd"
@@ -62,7 +64,7 @@ def run(options: Options) -> None:
     from flipkd.evaluation.paired import compare_systems
     from flipkd.evaluation.slices import slices_of
     from flipkd.evaluation.verdict import markdown, verdict
-    from flipkd.files import write_whole
+    from flipkd.files import require_no_folder, write_whole
     from flipkd.matching.systems import read_system
 
     for name in ("a", "b", "test"):
@@ -75,16 +77,28 @@ def run(options: Options) -> None:
     for name, threshold in (("a", options.threshold_a), ("b", options.threshold_b)):
         if threshold is not None and not math.isfinite(threshold):
             raise FlipkdError(f"--threshold-{name} is {threshold}; it must be a number.")
-    test = read_pairs(options.test, columns=options.columns, encoding=options.encoding, delimiter=options.delimiter)
+    require_no_folder(options.output, options.markdown)
+    test = read_pairs(
+        options.test,
+        columns=options.columns,
+        encoding=options.encoding,
+        delimiter=options.delimiter,
+        empty=options.empty,
+    )
     label = test.require_labels()
     parts = slices_of(test, [name.strip() for name in options.by.split(",")] if options.by else ())
-    a, b = (
-        read_system(path, test, value=value, threshold=threshold, device=options.device, cache_dir=options.cache_dir)
-        for path, value, threshold in (
-            (options.a, options.value_a, options.threshold_a),
-            (options.b, options.value_b, options.threshold_b),
+    sides = {
+        "A": (options.a, options.value_a, options.threshold_a),
+        "B": (options.b, options.value_b, options.threshold_b),
+    }
+    # Artefacts last: what is wrong with a path or a file is known before one answers.
+    systems = {
+        name: read_system(
+            path, test, value=value, threshold=threshold, device=options.device, cache_dir=options.cache_dir
         )
-    )
+        for name, (path, value, threshold) in sorted(sides.items(), key=lambda side: Path(side[1][0]).is_dir())
+    }
+    a, b = systems["A"], systems["B"]
     for name, system in (("A", a), ("B", b)):
         announce(name, system.name, f"decides by {system.origin}")
     group = text_groups(test.text_a, test.text_b)
@@ -105,7 +119,7 @@ def _print(report: "PairedReport") -> None:
     from flipkd.evaluation.verdict import COLUMNS, SLICE_COLUMNS, metric_rows, remarks, slice_rows, verdict
     from flipkd.shown import in_terminal
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
 
     def show(title: str, header: tuple[str, ...], lines: list[list[str]]) -> None:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=in_terminal(title), title_justify="left")

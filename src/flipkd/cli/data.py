@@ -60,4 +60,4 @@ def run(options: Options) -> None:
     def count_tokens(texts: list[str]) -> list[int]:
         return [len(ids) for ids in token_ids(tokenizer, texts)]
 
-    Console().print(check(table, others, count_tokens, options.max_text_tokens).render())
+    Console(emoji=False).print(check(table, others, count_tokens, options.max_text_tokens).render())

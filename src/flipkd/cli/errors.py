@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from flipkd.errors import FlipkdError
 
 if TYPE_CHECKING:
     from flipkd.data.relabel import Listed
+    from flipkd.data.table import PairTable
 
 SHOWN = 5
 """How many pairs of each list are printed."""
@@ -44,6 +45,8 @@ class Options:
     """The files' encoding, where it is not found by itself."""
     delimiter: str | None = None
     """What parts the cells of the files, where it is no comma (.csv) or tab (.tsv): one character."""
+    empty: Literal["fail", "drop"] = "fail"
+    """What to do with pairs that have an empty text."""
     device: str | None = None
     """Where to compute, such as cuda or cpu; by default a GPU where there is one."""
     cache_dir: str = "~/.cache/flipkd"
@@ -63,9 +66,11 @@ def run(options: Options) -> None:
     if there and not options.overwrite:
         raise FlipkdError(f"{there[0]} is already there. Choose another --output, or --overwrite it.")
 
+    # All are read before a model answers any.
+    tables = {name: _read(options, file) for name, file in splits.items()}
     lists = _of_answers(options) if options.model else {}
-    if splits:
-        lists["leaks"] = _leaks(options, splits)
+    if tables:
+        lists["leaks"] = _leaks(options, tables)
     for name, pairs in lists.items():
         if name in files and pairs:
             write_list(files[name], pairs)
@@ -97,15 +102,12 @@ def _check(options: Options, splits: dict[str, str]) -> None:
 def _of_answers(options: Options) -> "dict[str, list[Listed]]":
     """The two lists about a model's answers; no label noise where there is no teacher."""
     from flipkd.console import announce
-    from flipkd.data.reader import read_pairs
     from flipkd.evaluation.mistakes import likely_label_noise, worst_mistakes
     from flipkd.matching.answered import answers_of, describe_mistakes, describe_noise
 
     pairs = None
     if options.pairs is not None:
-        pairs = read_pairs(
-            options.pairs, columns=options.columns, encoding=options.encoding, delimiter=options.delimiter
-        )
+        pairs = _read(options, options.pairs)
     found = answers_of(Path(options.model), pairs, device=options.device, cache_dir=options.cache_dir)
     label = found.table.require_labels()
     wrong = worst_mistakes(label, found.probability, found.match, found.review)
@@ -122,18 +124,25 @@ def _of_answers(options: Options) -> "dict[str, list[Listed]]":
     return lists
 
 
-def _leaks(options: Options, splits: dict[str, str]) -> "list[Listed]":
+def _read(options: Options, file: str) -> "PairTable":
+    from flipkd.data.reader import read_pairs
+
+    return read_pairs(
+        file,
+        columns=options.columns,
+        encoding=options.encoding,
+        delimiter=options.delimiter,
+        empty=options.empty,
+    )
+
+
+def _leaks(options: Options, tables: "dict[str, PairTable]") -> "list[Listed]":
     from itertools import combinations, count
 
     from flipkd.console import announce
     from flipkd.data.leaks import KINDS, describe_leak, find_leaks
-    from flipkd.data.reader import read_pairs
     from flipkd.data.report import check
 
-    tables = {
-        name: read_pairs(file, columns=options.columns, encoding=options.encoding, delimiter=options.delimiter)
-        for name, file in splits.items()
-    }
     lists, number = [], count(1)
     for earlier, later in combinations(tables, 2):
         one, other = tables[later], tables[earlier]
@@ -156,7 +165,7 @@ def _show(name: str, pairs: "list[Listed]") -> None:
 
     from flipkd.shown import in_terminal
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print(f"[bold]{name.replace('_', ' ')}[/bold]: {len(pairs) or 'none'} listed")
     for pair in pairs[:SHOWN]:
         shown = (f"  {pair.source}, line {pair.line}: {pair.why}", f"    a: {pair.text_a}", f"    b: {pair.text_b}")

@@ -53,13 +53,14 @@ def run(options: Options) -> None:
     from flipkd.data.splits import warn_of_dependence
     from flipkd.evaluation.calibration import in_words
     from flipkd.evaluation.table import comparison_table
-    from flipkd.files import write_whole
+    from flipkd.files import require_no_folder, write_whole
     from flipkd.matching.matcher import Matcher
     from flipkd.matching.measured import measure_artefact
 
     for name in ("model", "test"):
         if not getattr(options, name):
             raise FlipkdError(f"--{name} is missing.")
+    require_no_folder(options.output)
     pairs = read_pairs(
         options.test,
         columns=options.columns,

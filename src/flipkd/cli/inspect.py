@@ -4,11 +4,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from flipkd.errors import FlipkdError
 
 if TYPE_CHECKING:
+    from flipkd.matching.artefact import ArtefactSpec
     from flipkd.student.sites import Pooling
     from flipkd.student.template import Template
 
@@ -31,6 +32,8 @@ class Options:
     """The file's encoding, where it is not found by itself."""
     delimiter: str | None = None
     """What parts the cells of the file, where it is no comma (.csv) or tab (.tsv): one character."""
+    empty: Literal["fail", "drop"] = "fail"
+    """What to do with pairs that have an empty text."""
     cache_dir: str = "~/.cache/flipkd"
     """Where packaged students are kept once converted."""
 
@@ -51,23 +54,36 @@ def run(options: Options) -> None:
     cache = Path(options.cache_dir).expanduser()
     if options.model is None:
         tokenizer = load_tokenizer(options.student, cache_dir=cache)
-        template, pooling = Template.build(tokenizer), FlipConfig.pooling
+        template, pooling, notes = Template.build(tokenizer), FlipConfig.pooling, []
     else:
         spec = ArtefactSpec.read(Path(options.model))
         tokenizer = own_tokenizer(Path(options.model), spec) or load_tokenizer(spec.base_model, cache_dir=cache)
         template, pooling = spec.stored_template(), spec.pooling
         template.check_tokenizer(tokenizer)
+        notes = _notes(spec)
     table = next(
         iter_pairs(
             options.pairs,
             columns=options.columns,
             encoding=options.encoding,
             delimiter=options.delimiter,
+            empty=options.empty,
             chunk_rows=options.rows,
         )
     )
     places = [f"{table.source}, line {line}" for line in table.line]
-    sys.stdout.write("\n\n".join(describe(tokenizer, template, table.text_a, table.text_b, places, pooling)) + "\n")
+    blocks = describe(tokenizer, template, table.text_a, table.text_b, places, pooling)
+    sys.stdout.write("\n\n".join([*blocks, *notes]) + "\n")
+
+
+def _notes(spec: "ArtefactSpec") -> list[str]:
+    """What of a run the prompts alone do not show."""
+    notes = []
+    if "decoder" not in spec.answer["sources"]:
+        notes.append("This run answers by its vectors alone: the decoder is not asked.")
+    elif spec.symmetric:
+        notes.append("This run asks both orders and averages their log-odds; shown is the order as given.")
+    return notes
 
 
 def describe(

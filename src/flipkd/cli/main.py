@@ -25,7 +25,7 @@ COMMANDS = {
     ("index", "evaluate"): ("flipkd.cli.index.evaluate", "Measure an index on queries whose right entries are known."),
     ("serve",): ("flipkd.cli.serve", "Answer over HTTP with finished runs."),
     ("reproduce",): ("flipkd.cli.reproduce", "Run the experiments behind the tables of results/."),
-    ("inspect",): ("flipkd.cli.inspect", "Show the ids, the mask and the read position of some pairs."),
+    ("inspect",): ("flipkd.cli.inspect", "Show the prompt of some pairs id by id, and where the answer is read."),
 }
 
 

@@ -26,6 +26,8 @@ class Options:
     """Column names of --pairs where they are not found by themselves: text_a, text_b, label."""
     encoding: str | None = None
     """The encoding of --pairs, where it is not found by itself."""
+    relabelled_encoding: str | None = None
+    """The encoding of the lists, where it is not found by itself: a spreadsheet may have saved them in another."""
     delimiter: str | None = None
     """What parts the cells of --pairs, where it is no comma (.csv) or tab (.tsv): one character."""
 
@@ -44,13 +46,13 @@ def run(options: Options) -> None:
     output = Path(options.output)
     if output.exists() and not options.overwrite:
         raise FlipkdError(f"{output} is already there. Choose another --output, or --overwrite it.")
-    decided = read_relabelled(Path(options.relabelled))
+    decided = read_relabelled(Path(options.relabelled), options.relabelled_encoding)
     found = merge(
         options.pairs, decided, output, columns=options.columns, encoding=options.encoding, delimiter=options.delimiter
     )
     lines = [(line, f"line {line}: {was} -> {now}") for line, (was, now) in found.relabelled.items()]
     lines += [(line, f"line {line}: dropped") for line in found.dropped]
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     for _, shown in sorted(lines)[:SHOWN]:
         console.print(shown)
     if len(lines) > SHOWN:

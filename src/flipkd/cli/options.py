@@ -2,6 +2,7 @@
 
 from dataclasses import fields, is_dataclass
 from itertools import takewhile
+from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser, set_parsing_settings
@@ -22,9 +23,11 @@ def parse(options: type[T], prog: str, words: list[str]) -> T:
     parser.add_argument("--config", action="config", help="A YAML file with these options.")
     words = _name_first(words, positionals(options))
     parser.add_class_arguments(options, as_group=False)
-    found = parser.parse_args(_spelled(words, options))
+    spelled, texts = _spelled(words, options)
+    found = parser.parse_args(spelled)
     found.pop("config", None)
-    made: T = options(**parser.instantiate(found).as_dict())
+    given = parser.instantiate(found).as_dict()
+    made: T = options(**{name: _restored(value, texts) for name, value in given.items()})
     return made
 
 
@@ -49,17 +52,31 @@ def _switches(options: type) -> set[str]:
     return found
 
 
-def _spelled(words: list[str], options: type) -> list[str]:
+def _spelled(words: list[str], options: type) -> tuple[list[str], dict[str, str]]:
     """Words as the parser knows them: --keep-teacher is --keep_teacher, and a lone switch is true.
 
-    The key of a dictionary is the user's and stays as it is: --models.my-model.
+    The key of a dictionary is the user's and stays as it is: --models.my-model. The parser reads values as YAML, in
+    which # or ~ would be nothing: a text that need not be there, or of a dictionary, is given to it under another name.
+
+    Returns:
+        The words, and the texts by their names in them.
     """
     switches = _switches(options)
-    dictionaries = {name for name, kind in get_type_hints(options).items() if _is_dictionary(kind)}
+    hints = get_type_hints(options)
+    dictionaries = {name for name, kind in hints.items() if _is_dictionary(kind)}
+    optional = {name for name, kind in hints.items() if set(get_args(kind)) == {str, NoneType}}
     found: list[str] = []
+    texts: dict[str, str] = {}
+
+    def named(value: str) -> str:
+        texts[f"\ue000{len(texts)}"] = value
+        return next(reversed(texts))
+
+    text = False
     for index, word in enumerate(words):
         if not word.startswith("--"):
-            found.append(word)
+            found.append(named(word) if text else word)
+            text = False
             continue
         name, equals, value = word[2:].partition("=")
         outer, dot, inner = name.partition(".")
@@ -68,8 +85,18 @@ def _spelled(words: list[str], options: type) -> list[str]:
         alone = not equals and (index + 1 == len(words) or words[index + 1].startswith("-"))
         if name in switches and alone:
             equals, value = "=", "true"
+        text = name in optional or (outer in dictionaries and bool(dot))
+        if text and equals:
+            value, text = named(value), False
         found.append(f"--{name}{equals}{value}")
-    return found
+    return found, texts
+
+
+def _restored(value: Any, texts: dict[str, str]) -> Any:
+    """A field's value with the texts that were named for the parser."""
+    if isinstance(value, dict):
+        return {key: _restored(one, texts) for key, one in value.items()}
+    return texts.get(value, value) if isinstance(value, str) else value
 
 
 def _is_dictionary(kind: Any) -> bool:

@@ -81,6 +81,9 @@ def _texts(header: Sequence[str], source: str) -> tuple[int, int]:
     at: dict[str, list[int]] = {}
     for place, name in enumerate(header):
         at.setdefault(_plain(name), []).append(place)
+    own = [at.get(name, []) for name in TEXT_PAIRS[0]]
+    if all(len(places) == 1 for places in own):
+        return own[0][0], own[1][0]  # our names are meant, whatever other pair is there
     found = [(a, b) for one, two in TEXT_PAIRS for a in at.get(one, ()) for b in at.get(two, ())]
     if len(found) == 1:
         return found[0]

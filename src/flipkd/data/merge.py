@@ -97,7 +97,8 @@ def _changes(decided: Sequence[Relabelled], table: PairTable) -> dict[int, int |
         if row is None or there != (each.text_a, each.text_b):
             raise FlipkdError(
                 f"{each.place}: this pair is not at line {each.line} of {table.source}. The file, or the texts in the "
-                "list, have changed since it was written. List the errors again."
+                "list, have changed since it was written: list the errors again. If a spreadsheet saved the list in "
+                "another encoding, name it: --relabelled-encoding (such as cp1252)."
             )
         if label[row] != each.label:
             raise FlipkdError(

@@ -78,18 +78,20 @@ def _from_its_file(said: PairTable, spec: ArtefactSpec) -> PairTable:
     source = spec.data.get("test", spec.data["validation"])["source"]
     reason = f"{source}, from which they were read, is not there; run this where the run was started"
     if Path(source).is_file():
-        config = spec.config
-        original = read_pairs(
-            source,
-            columns=config["columns"],
-            encoding=config["encoding"],
-            delimiter=config.get("delimiter"),  # artefacts of earlier versions name none
-            empty=config["empty"],
-        )
-        rows = _rows_in(said, original)
+        reason = f"{source}, from which they were read, has changed since"
+        try:
+            original = read_pairs(
+                source,
+                columns=spec.config["columns"],
+                encoding=spec.config["encoding"],
+                delimiter=spec.config.get("delimiter"),  # artefacts of earlier versions name none
+                empty=spec.config["empty"],
+            )
+            rows = _rows_in(said, original)
+        except FlipkdError as error:
+            rows, reason = None, f"{reason}: {error}"
         if rows is not None:
             return original.select(rows)
-        reason = f"{source}, from which they were read, has changed since"
     announce("lines", f"those of {said.source}", f"{reason}, so new labels can be merged into this file alone")
     return said
 

@@ -79,9 +79,13 @@ def _answered(path: str, test: PairTable, value: str | None, threshold: float | 
     said = read_pairs(path, labelled=False, empty="keep")
     require_same_pairs(said, test)
     spec = spec_beside(Path(path))
-    column = value or (
-        "probability" if "probability" in said.extra or spec is None else answer_column(spec.answer["sources"])
-    )
+    own = "probability" if "probability" in said.extra or spec is None else answer_column(spec.answer["sources"])
+    column = value or own
+    if spec is not None and column != own and threshold is None:
+        raise FlipkdError(
+            f"{path}: its column match is of {own!r}, not of {column!r}. Give the threshold of {column!r}, chosen on "
+            "other pairs: --threshold-a NUMBER (for B: --threshold-b)."
+        )
     values = numbers(said, column) if value is not None or column in said.extra else None
     warnings = () if spec is None else seen_by(path, spec, test)
     if "match" in said.extra and threshold is None:
