@@ -83,3 +83,13 @@ def test_another_process_with_the_same_output_leaves_a_written_part_alone(tmp_pa
         partial.write_text(partial.read_text() + "and the rest")
     assert file.read_text() == "half of it, and the rest"
     assert [entry.name for entry in tmp_path.iterdir()] == ["answers.csv"]
+
+
+def test_standard_output_that_the_shell_sends_to_a_file_keeps_going_there(tmp_path):
+    """The file itself would be another one than the shell has open."""
+    (tmp_path / "write.py").write_text(
+        "from pathlib import Path\nfrom flipkd.files import write_whole\nwrite_whole(Path('/dev/stdout'), 'x')\n"
+    )
+    subprocess.run(f"({sys.executable} write.py; echo behind) >> all.txt", shell=True, check=True, cwd=tmp_path)
+    assert "behind" in (tmp_path / "all.txt").read_text()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["all.txt", "write.py"]

@@ -32,7 +32,7 @@ MENDS = {
 def written_whole(file: Path) -> Iterator[Path]:
     """Give a file beside `file` to write, which becomes `file` when the block ends; if it fails, nothing is left.
 
-    What is no file, such as /dev/stdout, cannot be replaced and is written straight to. Of a link, what it leads to is
+    What is no file, or in /dev, cannot be replaced and is written straight to. Of a link, what it leads to is
     replaced.
 
     Args:
@@ -42,7 +42,8 @@ def written_whole(file: Path) -> Iterator[Path]:
         FlipkdError: If it is a folder.
     """
     require_no_folder(file)
-    if file.exists() and not file.is_file():
+    # /dev/stdout leads to a file where the shell sends it to one, which it has open.
+    if file.exists() and not (file.is_file() and Path("/dev") not in file.absolute().parents):
         yield file
         return
     if file.is_symlink():

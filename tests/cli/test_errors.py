@@ -255,6 +255,20 @@ def test_a_list_that_a_spreadsheet_saved_in_another_encoding_is_merged(tmp_path,
     (tmp_path / "mistakes.csv").write_bytes(f"{head}\n{row},0,1,,{source},2\n".encode("cp1252"))
     words = ["data", "merge", "--pairs", source, "--relabelled", listed, "--output", output]
     assert main(words) == 1
-    assert "cp1252" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split()).rpartition("mistakes.csv")[2]
+    assert "--relabelled-encoding" in said
+    assert " --encoding" not in said
     assert main([*words, "--relabelled-encoding", "cp1252"]) == 0
     assert read_pairs(output).label.tolist() == [1, 1]
+
+
+def test_of_a_folder_the_lists_that_no_spreadsheet_saved_are_read_as_they_were_written(tmp_path):
+    source, output = str(tmp_path / "test.csv"), str(tmp_path / "new.csv")
+    (tmp_path / "test.csv").write_text("text_a,text_b,label\nfür,x,0\nwäre,y,1\n", encoding="utf-8")
+    (tmp_path / "lists").mkdir()
+    head = "text_a,text_b,label,new_label,why,source,line"
+    for name, encoding, row in (("mistakes", "cp1252", "für,x,0,1,,{},2"), ("noise", "utf-8-sig", "wäre,y,1,0,,{},3")):
+        (tmp_path / "lists" / f"{name}.csv").write_bytes(f"{head}\n{row.format(source)}\n".encode(encoding))
+    words = ["data", "merge", "--pairs", source, "--relabelled", str(tmp_path / "lists"), "--output", output]
+    assert main([*words, "--relabelled-encoding", "cp1252"]) == 0
+    assert read_pairs(output).label.tolist() == [1, 0]

@@ -151,3 +151,12 @@ def test_help_shows_each_fields_docstring(capsys):
     said = capsys.readouterr().out
     assert "A switch that is on." in said
     assert "--inner.epochs" in said
+
+
+def test_what_was_given_is_printed_as_a_config_that_gives_it_again(tmp_path, capsys):
+    options = make_dataclass("Read", [("delimiter", str | None, None), ("columns", dict[str, str] | None, None)])
+    with pytest.raises(SystemExit):
+        parse(options, "flipkd", ["--delimiter", ";", "--columns.text_a", "frage 1", "--print_config"])
+    (tmp_path / "c.yaml").write_text(capsys.readouterr().out)
+    again = parse(options, "flipkd", ["--config", str(tmp_path / "c.yaml")])
+    assert (again.delimiter, again.columns) == (";", {"text_a": "frage 1"})

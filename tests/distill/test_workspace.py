@@ -75,6 +75,20 @@ def test_files_that_moved_and_a_path_spelled_otherwise_still_resume(tmp_path, ch
     assert Workspace(DistillConfig(**options), data).recorded("note") == 1
 
 
+def test_work_of_a_version_that_noted_the_output_and_the_files_resumes(tmp_path):
+    work = Workspace(config(tmp_path), {})
+    work.record("note", 1)
+    key = work.recorded("run")
+    work.record("run", {**key, "settings": {**key["settings"], "output": "runs/x", "train": "pairs.csv"}})
+    assert Workspace(config(tmp_path), {}).recorded("note") == 1
+
+
+def test_an_empty_folder_may_be_overwritten(tmp_path):
+    (tmp_path / "run").mkdir()
+    Workspace(config(tmp_path, overwrite=True), {}).publish(lambda folder: (folder / "new").write_text("x"))
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["run", "new"]
+
+
 def test_a_folder_of_something_else_is_not_taken_for_work(tmp_path):
     (tmp_path / "run.work").mkdir()
     (tmp_path / "run.work" / "thesis.txt").write_text("x")

@@ -46,7 +46,11 @@ def run(options: Options) -> None:
     output = Path(options.output)
     if output.exists() and not options.overwrite:
         raise FlipkdError(f"{output} is already there. Choose another --output, or --overwrite it.")
-    decided = read_relabelled(Path(options.relabelled), options.relabelled_encoding)
+    try:
+        decided = read_relabelled(Path(options.relabelled), options.relabelled_encoding)
+    except FlipkdError as error:
+        # What is read names the option of all other commands.
+        raise FlipkdError(str(error).replace("--encoding", "--relabelled-encoding")) from error
     found = merge(
         options.pairs, decided, output, columns=options.columns, encoding=options.encoding, delimiter=options.delimiter
     )

@@ -5,6 +5,7 @@ from itertools import takewhile
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+import yaml
 from jsonargparse import ArgumentParser, set_parsing_settings
 
 T = TypeVar("T")
@@ -56,7 +57,8 @@ def _spelled(words: list[str], options: type) -> tuple[list[str], dict[str, str]
     """Words as the parser knows them: --keep-teacher is --keep_teacher, and a lone switch is true.
 
     The key of a dictionary is the user's and stays as it is: --models.my-model. The parser reads values as YAML, in
-    which # or ~ would be nothing: a text that need not be there, or of a dictionary, is given to it under another name.
+    which # or ~ would be nothing: such a text, where it need not be there or is one of a dictionary, is given to it
+    under another name.
 
     Returns:
         The words, and the texts by their names in them.
@@ -69,6 +71,8 @@ def _spelled(words: list[str], options: type) -> tuple[list[str], dict[str, str]
     texts: dict[str, str] = {}
 
     def named(value: str) -> str:
+        if _is_text(value):
+            return value
         texts[f"\ue000{len(texts)}"] = value
         return next(reversed(texts))
 
@@ -90,6 +94,14 @@ def _spelled(words: list[str], options: type) -> tuple[list[str], dict[str, str]
             value, text = named(value), False
         found.append(f"--{name}{equals}{value}")
     return found, texts
+
+
+def _is_text(value: str) -> bool:
+    """Whether a value that is read as YAML is still there, and no mapping or list."""
+    try:
+        return isinstance(yaml.safe_load(value), str | int | float)
+    except (yaml.YAMLError, ValueError):
+        return True
 
 
 def _restored(value: Any, texts: dict[str, str]) -> Any:

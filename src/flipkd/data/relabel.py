@@ -1,6 +1,7 @@
 """Lists of pairs for relabelling: written for a spreadsheet, read back with the new labels."""
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,7 +91,8 @@ def read_relabelled(path: Path, encoding: str | None = None) -> list[Relabelled]
 
     Args:
         path: What `write_list` wrote, with new labels, or the folder.
-        encoding: The files' encoding, where it is not found by itself.
+        encoding: The files' encoding, where it is not found by itself; not of those with the mark of UTF-8, which
+            `write_list` gives and no spreadsheet has saved anew.
 
     Raises:
         FlipkdError: If it is no such list, no new label is filled in, or one is neither a label nor `drop`.
@@ -106,6 +108,8 @@ def read_relabelled(path: Path, encoding: str | None = None) -> list[Relabelled]
 
 def _decided(file: str, encoding: str | None) -> list[Relabelled]:
     names = {name: name for name in ("text_a", "text_b", "label")}
+    with Path(file).open("rb") as stream:
+        encoding = None if stream.read(3) == BOM_UTF8 else encoding
     table = read_pairs(file, columns=names, encoding=encoding, delimiter=_delimiter(file), empty="keep")
     missing = [name for name in ("new_label", "source", "line") if name not in table.extra]
     if missing:

@@ -74,7 +74,9 @@ class Workspace:
                 f"{self.folder}, where unfinished work would be kept, holds something else. Choose another --output."
             )
         else:
-            before: dict[str, Any] = self.recorded("run") or {}
+            before = json.loads((self.folder / "run.json").read_text())
+            # Earlier versions noted some that are no part of the work.
+            before["settings"] = {name: value for name, value in before["settings"].items() if name not in _NOT_WORK}
             if before == key:
                 announce("run", f"resumes {self.folder}", "it holds unfinished work of these settings and data")
                 return
@@ -93,7 +95,8 @@ class Workspace:
     def _require_replaceable(self, overwrite: bool) -> None:
         if not overwrite:
             raise FlipkdError(f"{self.output} is already there. Choose another --output, or --overwrite it.")
-        if not (self.output / SPEC_FILE).is_file():
+        empty = self.output.is_dir() and not any(self.output.iterdir())
+        if not empty and not (self.output / SPEC_FILE).is_file():
             raise FlipkdError(
                 f"{self.output} is no artefact (it has no {SPEC_FILE}), so --overwrite does not replace it. Choose "
                 "another --output."
@@ -203,7 +206,7 @@ def _differing(before: dict[str, Any], now: dict[str, Any]) -> str:
     """What two keys of work differ in: settings with both values, data by the split's name."""
 
     def changed(part: str) -> list[tuple[str, Any, Any]]:
-        then, here = before.get(part, {}), now[part]
+        then, here = before[part], now[part]
         both = [
             (name, then.get(name, "absent"), here.get(name, "absent")) for name in sorted(then.keys() | here.keys())
         ]

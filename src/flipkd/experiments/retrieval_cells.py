@@ -136,10 +136,10 @@ def read_queries(results: Path, cells: Iterable[RetrievalCell]) -> PerQuery:
     asked: dict[str, list[str]] = {}
     samples: dict[str, str] = {}
     for cell in latest(cells):
-        if samples.setdefault(cell.set, cell.sample) != cell.sample:
+        if cell.sample and samples.setdefault(cell.set, cell.sample) != cell.sample:
             raise FlipkdError(
-                f"{cell.set}: cells of different collections ({samples[cell.set] or 'unnamed'} and "
-                f"{cell.sample or 'unnamed'}) cannot be compared. Delete the lines of one from {RETRIEVAL}."
+                f"{cell.set}: cells of different collections ({samples[cell.set]} and {cell.sample}) cannot be "
+                f"compared. Delete the lines of one from {RETRIEVAL}."
             )
         file = predictions_file(results, *_key(cell))
         if not file.is_file():
