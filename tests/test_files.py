@@ -2,6 +2,8 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from filelock import FileLock, Timeout
@@ -93,3 +95,13 @@ def test_standard_output_that_the_shell_sends_to_a_file_keeps_going_there(tmp_pa
     subprocess.run(f"({sys.executable} write.py; echo behind) >> all.txt", shell=True, check=True, cwd=tmp_path)
     assert "behind" in (tmp_path / "all.txt").read_text()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["all.txt", "write.py"]
+
+
+def test_a_file_in_shared_memory_is_replaced_whole_as_any_other():
+    with TemporaryDirectory(dir="/dev/shm") as folder:
+        file = Path(folder) / "answers.csv"
+        file.write_text("old")
+        with written_whole(file) as partial:
+            partial.write_text("new")
+            assert file.read_text() == "old"
+        assert file.read_text() == "new"

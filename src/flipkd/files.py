@@ -28,11 +28,15 @@ MENDS = {
 """What a user can do about each of the disk's faults."""
 
 
+STREAMS = (Path("/dev"), Path("/dev/fd"))
+"""Where a name such as /dev/stdout leads to a file if the shell sends it to one, which the shell has open."""
+
+
 @contextmanager
 def written_whole(file: Path) -> Iterator[Path]:
     """Give a file beside `file` to write, which becomes `file` when the block ends; if it fails, nothing is left.
 
-    What is no file, or in /dev, cannot be replaced and is written straight to. Of a link, what it leads to is
+    What is no file, or one of `STREAMS`, cannot be replaced and is written straight to. Of a link, what it leads to is
     replaced.
 
     Args:
@@ -42,8 +46,7 @@ def written_whole(file: Path) -> Iterator[Path]:
         FlipkdError: If it is a folder.
     """
     require_no_folder(file)
-    # /dev/stdout leads to a file where the shell sends it to one, which it has open.
-    if file.exists() and not (file.is_file() and Path("/dev") not in file.absolute().parents):
+    if file.exists() and (not file.is_file() or file.absolute().parent in STREAMS):
         yield file
         return
     if file.is_symlink():

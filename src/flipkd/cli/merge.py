@@ -49,7 +49,7 @@ def run(options: Options) -> None:
     try:
         decided = read_relabelled(Path(options.relabelled), options.relabelled_encoding)
     except FlipkdError as error:
-        # What is read names the option of all other commands.
+        # The reader's words name the option as other commands have it; here that is the one of --pairs.
         raise FlipkdError(str(error).replace("--encoding", "--relabelled-encoding")) from error
     found = merge(
         options.pairs, decided, output, columns=options.columns, encoding=options.encoding, delimiter=options.delimiter

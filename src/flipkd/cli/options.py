@@ -73,8 +73,9 @@ def _spelled(words: list[str], options: type) -> tuple[list[str], dict[str, str]
     def named(value: str) -> str:
         if _is_text(value):
             return value
-        texts[f"\ue000{len(texts)}"] = value
-        return next(reversed(texts))
+        name = f"\ue000{len(texts)}"  # of no script, so nobody's own word
+        texts[name] = value
+        return name
 
     text = False
     for index, word in enumerate(words):

@@ -70,7 +70,7 @@ class DistillConfig(FlipConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # A shell leaves the ~ of --output=~/x as it is, and YAML has none to expand it.
+        # A shell leaves the ~ of --output=~/x as it is, and none reads YAML.
         for name in ("train", "validation", "test", "unlabelled", "teacher", "student", "output"):
             if (value := getattr(self, name)) is not None:
                 setattr(self, name, os.path.expanduser(value))

@@ -178,7 +178,7 @@ def fit_answer(
     behind = f"{n} validation pairs, {matches} of them matches"
 
     stepped = False
-    if min(matches, n - matches) < FEWEST:
+    if _too_few(labels):
         chosen = min(candidates, key=len)
         reason = (
             f"{_name(chosen)}: the simplest, since {behind}, are too few to compare answers (at least "
@@ -200,6 +200,11 @@ def fit_answer(
     curve = fit_steps(features[chosen] @ weights + bias, labels) if stepped else None
     answer = Answer(chosen, tuple(weights.tolist()), bias, 0.5, reason, curve, matches / n)
     return replace(answer, threshold=best_threshold(cross_fitted(answer, signals, labels, seed=seed), labels))
+
+
+def _too_few(labels: NDArray[np.int64]) -> bool:
+    """Whether a class has too few pairs to be cross-fitted."""
+    return bool(min(labels.sum(), len(labels) - labels.sum()) < FEWEST)
 
 
 def _choose_steps(features: Array, label: NDArray[np.int64], logistic: Array, seed: int) -> tuple[bool, str]:
@@ -233,7 +238,7 @@ def cross_fitted(answer: Answer, signals: Mapping[str, ArrayLike], label: ArrayL
     """
     features = _columns(signals, answer.sources)
     labels = both_classes(label, len(features))
-    if min(labels.sum(), len(labels) - labels.sum()) < FEWEST:
+    if _too_few(labels):
         return answer.probability(signals)
     return cross_fit(features, labels, seed, steps=answer.steps is not None)[1]
 
@@ -250,6 +255,9 @@ def threshold_alone(value: ArrayLike, label: ArrayLike, *, seed: int) -> float:
         label: (n,) 0 or 1, both present.
         seed: Of the folds.
 
+    Returns:
+        A finite number: a match is a value >= it.
+
     Raises:
         FlipkdError: If a value is not finite, or the labels are of one class.
     """
@@ -258,7 +266,7 @@ def threshold_alone(value: ArrayLike, label: ArrayLike, *, seed: int) -> float:
     features = finite(value, "values")[:, None]
     labels = both_classes(label, len(features))
     (weight,), bias = fit_logistic(features, labels)
-    if weight <= 0 or min(labels.sum(), len(labels) - labels.sum()) < FEWEST:
+    if weight <= 0 or _too_few(labels):
         return best_threshold(value, labels)
     cut = best_threshold(cross_fit(features, labels, seed)[1], labels)
     return float((logit(cut) - bias) / weight) if 0 < cut < 1 else best_threshold(value, labels)
@@ -278,7 +286,7 @@ def choose_order(log_odds: ArrayLike, swapped: ArrayLike, label: ArrayLike, *, s
     """
     given = finite(log_odds, SIGNALS["decoder"])
     labels = both_classes(label, len(given))
-    if min(labels.sum(), len(labels) - labels.sum()) < FEWEST:
+    if _too_few(labels):
         return False, f"fewer than {FEWEST} validation pairs of a class are too few to tell"
     averaged = (given + finite(swapped, SIGNALS["decoder"])) / 2
     losses = [cross_fit(column[:, None], labels, seed)[0] for column in (given, averaged)]

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ class Collection:
     queries: dict[str, Queries]
     """By split."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Names the content: entries, queries and judgements."""
         state = hashlib.sha256(json.dumps([self.ids, self.texts]).encode())
