@@ -44,6 +44,16 @@ def test_a_removed_folder_is_free_again(tmp_path):
         assert [entry.name for entry in tmp_path.iterdir()] == ["work"]
 
 
+def test_what_is_held_below_a_removed_folder_is_free_again(tmp_path):
+    folder = tmp_path / "work" / "trunk"
+    folder.mkdir(parents=True)
+    hold(folder)
+    remove(folder.parent)
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock", timeout=0):
+        pass
+
+
 def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path):
     """Else a superuser's --output /dev/null would make it a file for all."""
     pipe = tmp_path / "pipe"

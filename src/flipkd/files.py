@@ -119,9 +119,8 @@ def hold(folder: Path) -> None:
 
 def remove(folder: Path) -> None:
     """Remove a folder; a stop midway leaves nothing of it under its name."""
-    held = _HELD.pop(folder.resolve(), None)
-    if held is not None:
-        held.release()
+    for place in [place for place in _HELD if place.is_relative_to(folder.resolve())]:
+        _HELD.pop(place).release()
     gone = removed_name(folder)
     shutil.rmtree(gone, ignore_errors=True)
     folder.rename(gone)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def run(tmp_path, monkeypatch):
         settings = ReproduceConfig(data=str(tmp_path), results=str(tmp_path / "results"), **options)
         grid.run_grid(settings)
 
-    go.results = tmp_path / "results"
+    go.data, go.results = tmp_path, tmp_path / "results"
     return go
 
 
@@ -79,6 +80,15 @@ def test_a_second_start_runs_what_is_missing_alone(run):
     run(seeds=2)
     assert {(name, seed) for name, seed, _ in FakeRun.asked} == {("one", 1)}
     assert len(read_cells(run.results)) == 2 * len(grid.METHODS)
+
+
+def test_cells_of_other_data_are_refused_before_anything_is_trained(run):
+    run(seeds=1)
+    FakeRun.asked.clear()
+    shutil.copy(run.data / "one" / "train.jsonl.gz", run.data / "one" / "test.jsonl.gz")
+    with pytest.raises(FlipkdError, match=r"results has figures of one on the sample .* --results another folder"):
+        run(seeds=2)
+    assert FakeRun.asked == []
 
 
 def test_what_was_done_before_a_failure_is_kept(run):

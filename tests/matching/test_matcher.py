@@ -246,6 +246,11 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
         Matcher.from_pretrained(tmp_path, device="cpu")
 
 
+def test_a_tilde_is_the_home_folder(copied, monkeypatch):
+    monkeypatch.setenv("HOME", str(copied.parent))
+    assert Matcher.from_pretrained(f"~/{copied.name}", device="cpu").spec.seed == 0
+
+
 def test_another_schema_version_is_refused(copied):
     edit(copied, schema_version=3)
     with pytest.raises(FlipkdError, match="schema_version"):
@@ -258,6 +263,12 @@ def test_another_base_model_is_refused(copied, tmp_path):
     words.save_pretrained(tmp_path / "other")
     edit(copied, base_model=str(tmp_path / "other"))
     with pytest.raises(FlipkdError, match="not the base model"):
+        Matcher.from_pretrained(copied, device="cpu")
+
+
+def test_a_base_model_that_is_gone_is_said_with_where_it_is_named(copied, tmp_path):
+    edit(copied, base_model=str(tmp_path / "gone"))
+    with pytest.raises(FlipkdError, match=rf"{copied}/flipkd.json names it.* as base_model"):
         Matcher.from_pretrained(copied, device="cpu")
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from flipkd.errors import FlipkdError
 from flipkd.student.trunk import TrunkCache, model_fingerprint
@@ -47,6 +48,12 @@ def test_a_smaller_limit_forgets_what_lies_beyond_it(tmp_path):
     smaller = cache(tmp_path, limit_bytes=4 * 4 * 6)
     np.testing.assert_array_equal(smaller.get(np.arange(3), 3), states(3, 1.0))
     assert smaller.get(np.arange(5), 5) is None
+
+
+def test_a_cache_that_another_process_fills_is_refused(tmp_path):
+    """Two would write their rows over each other's."""
+    with FileLock(tmp_path / ".lock"), pytest.raises(FlipkdError, match="at work in"):
+        cache(tmp_path)
 
 
 def test_another_models_cache_is_refused(tmp_path):

@@ -108,7 +108,7 @@ def _of_answers(options: Options) -> "dict[str, list[Listed]]":
     pairs = None
     if options.pairs is not None:
         pairs = _read(options, options.pairs)
-    found = answers_of(Path(options.model), pairs, device=options.device, cache_dir=options.cache_dir)
+    found = answers_of(Path(options.model).expanduser(), pairs, device=options.device, cache_dir=options.cache_dir)
     label = found.table.require_labels()
     wrong = worst_mistakes(label, found.probability, found.match, found.review)
     announce("mistakes", f"{len(wrong)} of {len(label)} pairs", f"the worst {options.top} are listed")

@@ -25,7 +25,7 @@ def run(options: Options) -> None:
 
     if not options.model:
         raise FlipkdError("--model is missing.")
-    folder = Path(options.model)
+    folder = Path(options.model).expanduser()
     output = folder / REPORT_FILE if options.output is None else Path(options.output)
     makers = {".html": html_report, ".md": model_card}
     if output.suffix not in makers:

@@ -38,6 +38,8 @@ class Options:
     """Seeds the folds and the training."""
     device: str | None = None
     """Where to compute, such as cuda or cpu; by default a GPU where there is one."""
+    cache_dir: str = "~/.cache/flipkd"
+    """The teachers' vectors are kept here, for `flipkd distill` with the same one."""
 
 
 def run(options: Options) -> None:
@@ -69,5 +71,6 @@ def run(options: Options) -> None:
     fit_teacher(
         options.teacher, train, Path(options.output), options.training,
         seed=options.seed, validation=validation, device=choose_training_device(options.device),
+        cache_dir=Path(options.cache_dir).expanduser(),
     )  # fmt: skip
     announce("teacher", options.output, f"give it to flipkd distill --teacher {options.output}")

@@ -12,6 +12,7 @@ from flipkd.console import announce, console
 from flipkd.device import choose_training_device
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
+from flipkd.errors import FlipkdError
 from flipkd.evaluation.metrics import measure
 from flipkd.experiments.cells import Cell, commit, digest_of, read_cells, settings_behind, versions, write_cell
 from flipkd.experiments.config import ReproduceConfig
@@ -63,14 +64,14 @@ def run_grid(config: ReproduceConfig) -> None:
         config: Which, and where the results go.
 
     Raises:
-        FlipkdError: If a data set is missing, or a training fails.
+        FlipkdError: If a data set is missing or another one than that of the cells that are there, or a training fails.
     """
     results = Path(config.results)
     commit()  # Asked before anyone can commit other code than what runs.
     runs = [(name, seed) for seed in range(config.seeds) for name in config.pair_sets]
     wanted = [Key(name, seed, method) for name, seed in runs for method in METHODS]
     done = {
-        Key(cell.set, cell.seed, cell.method)
+        Key(cell.set, cell.seed, cell.method): cell.sample
         for cell in read_cells(results)
         if cell.set in PAIR_SETS and cell.settings == settings_digest(PAIR_SETS[cell.set])
     }
@@ -82,6 +83,12 @@ def run_grid(config: ReproduceConfig) -> None:
         name: draw(PAIR_SETS[name], Path(config.data).expanduser(), unlabelled=unlabelled(PAIR_SETS[name]))
         for name in dict.fromkeys(key.pair_set for key in missing)
     }
+    for key, digest in done.items():
+        if key.pair_set in samples and digest != samples[key.pair_set].digest:
+            raise FlipkdError(
+                f"{results} has figures of {key.pair_set} on the sample {digest}; that of {config.data} is "
+                f"{samples[key.pair_set].digest}, so they cannot be compared. Give --results another folder."
+            )
     for name, seed in dict.fromkeys((key.pair_set, key.seed) for key in missing):
         methods = [key.method for key in missing if (key.pair_set, key.seed) == (name, seed)]
         run = set_run(config, PAIR_SETS[name], samples[name], seed)

@@ -7,7 +7,7 @@ import torch
 
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
-from flipkd.matching.artefact import TEACHER_FOLDER, ArtefactSpec, file_hash, vector_fingerprint
+from flipkd.matching.artefact import SPEC_FILE, TEACHER_FOLDER, ArtefactSpec, file_hash, vector_fingerprint
 from flipkd.matching.validation import read_deciding
 from flipkd.student.model import Student
 from flipkd.teacher.teacher import Teacher
@@ -32,16 +32,16 @@ def load_parts(
     from flipkd.device import choose_device
     from flipkd.student.adapter import load_adapter
     from flipkd.student.int8 import quantise
-    from flipkd.student.loading import load_student, sharing_copy
+    from flipkd.student.loading import sharing_copy
     from flipkd.student.trunk import computing_numbers, model_fingerprint
 
     spec = read_deciding(folder, policy=policy, prior=prior)
     chosen = choose_device(device)
-    model, base_tokenizer = base or load_student(spec.base_model, device=chosen, cache_dir=cache)
+    model, base_tokenizer = base or load_base(folder, spec, device=chosen, cache=cache)
     if model_fingerprint(model) != spec.base_fingerprint:
         raise FlipkdError(
             f"{spec.base_model} is not the base model that {folder} was trained on: its weights differ. "
-            "Point the artefact's base_model at the right one, or train again."
+            f"Point base_model in {folder / SPEC_FILE} at the right one, or train again."
         )
     now = computing_numbers(model)
     # Another version of transformers may name other fields: what only one side has says nothing.
@@ -74,6 +74,23 @@ def load_parts(
         announce("weights", "int8", "as asked; answers move a little")
     teacher = _kept_teacher(folder, spec, chosen) if spec.teacher.kept else None
     return student, spec, teacher, vector_fingerprint(folder, spec)
+
+
+def load_base(folder: Path, spec: ArtefactSpec, *, device: str, cache: Path) -> tuple[Any, Any]:
+    """The base model that an artefact names, and its tokenizer.
+
+    Raises:
+        FlipkdError: If it cannot be loaded.
+    """
+    from flipkd.student.loading import load_student
+
+    try:
+        return load_student(spec.base_model, device=device, cache_dir=cache)
+    except FlipkdError as error:
+        raise FlipkdError(
+            f"{error} {folder / SPEC_FILE} names it: if it lies elsewhere now, write where as base_model; its weights "
+            "are checked."
+        ) from error
 
 
 def own_tokenizer(folder: Path, spec: ArtefactSpec) -> Any | None:

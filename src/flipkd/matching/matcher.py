@@ -76,7 +76,7 @@ class Matcher:
         """
         return cls(
             *load_parts(
-                Path(folder),
+                Path(folder).expanduser(),
                 device=device,
                 cache=Path(cache_dir).expanduser(),
                 int8=int8,

@@ -1,6 +1,7 @@
 """Where an index is, and the way to the engine there: Milvus Lite in a local folder, or a Milvus server."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ class Place:
     """The collection's name."""
     token: str = ""
     """For a server that asks for one."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", os.path.expanduser(self.path))
 
     @property
     def remote(self) -> bool:

@@ -95,11 +95,12 @@ class ServeConfig:
         Raises:
             FlipkdError: If a name is given twice or cannot stand in a path of the API.
         """
-        found = {Path(self.model).resolve().name: Path(self.model)} if self.model else {}
+        own = Path(self.model).expanduser()
+        found = {own.resolve().name: own} if self.model else {}
         for name, folder in self.models.items():
             if name in found:
                 raise FlipkdError(f"Two artefacts are called {name!r}; give one of them another name.")
-            found[name] = Path(folder)
+            found[name] = Path(folder).expanduser()
         for name in found:
             if not name or "/" in name:
                 raise FlipkdError(f"{name!r} cannot be the name of an artefact; name it with --models.NAME FOLDER.")

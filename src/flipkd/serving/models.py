@@ -11,9 +11,11 @@ import numpy as np
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
 from flipkd.matching.artefact import ArtefactSpec, artefact_hash
+from flipkd.matching.loading import load_base
 from flipkd.matching.matcher import Matcher
 from flipkd.retrieval.engine import Place, read_token, require_index
 from flipkd.retrieval.index import FaqIndex
+from flipkd.retrieval.rates import announce_rate
 from flipkd.serving.config import ServeConfig
 from flipkd.serving.texts import Row
 from flipkd.student.template import token_ids
@@ -103,7 +105,6 @@ def load_served(config: ServeConfig) -> dict[str, Served]:
             cascade.
     """
     from flipkd.device import choose_device
-    from flipkd.student.loading import load_student
 
     folders, place = config.folders(), index_place(config)
     specs = {name: ArtefactSpec.read(folder) for name, folder in folders.items()}
@@ -113,7 +114,8 @@ def load_served(config: ServeConfig) -> dict[str, Served]:
     for base, uses in Counter(spec.base_model for spec in specs.values()).items():
         if uses > 1:
             announce("base model", base, f"loaded once for {uses} artefacts, each with copies of what it changes")
-            bases[base] = load_student(base, device=device, cache_dir=cache)
+            first = next(name for name, spec in specs.items() if spec.base_model == base)
+            bases[base] = load_base(folders[first], specs[first], device=device, cache=cache)
     for name, folder in folders.items():
         try:
             matcher = Matcher.from_pretrained(
@@ -132,6 +134,7 @@ def load_served(config: ServeConfig) -> dict[str, Served]:
         index = None
         if place is not None and not served:
             index = FaqIndex.open(place, matcher, batch_tokens=config.batch_tokens)
+            announce_rate(index, prior=config.prior)
         served[name] = Served(name, artefact_hash(folder), matcher, index)
         announce(f"artefact {name}", served[name].hash, f"threshold {matcher.answer.threshold:.3f}")
     return served

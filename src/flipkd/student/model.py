@@ -141,7 +141,10 @@ class Student(nn.Module):
         self.model.merge_adapter()
 
     def use_trunk_cache(self, folder: Any, limit_bytes: int, dtype: TrunkDtype = "float32") -> None:
-        """Keep the frozen layers' outputs in `folder` (see `TrunkCache`); nothing to do at full depth."""
+        """Keep the frozen layers' outputs in `folder`, each process in its own; nothing to do at full depth.
+
+        Args and errors are those of `TrunkCache`.
+        """
         if self.trunk is None:
             return
         if dtype == "float16":

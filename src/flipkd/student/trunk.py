@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
-from flipkd.files import disk_fault, written_whole
+from flipkd.files import disk_fault, hold, written_whole
 from flipkd.student.attention import PackedAttention
 from flipkd.student.packing import Layout, Packed, Segments, lay_out, to_device
 from flipkd.student.view import Stretch
@@ -93,7 +93,8 @@ class TrunkCache:
         dtype: What is kept: `float32` exactly, `float16` in half the room.
 
     Raises:
-        FlipkdError: If the folder holds another model's states, or of another dtype, or the disk is full.
+        FlipkdError: If the folder holds another model's states, or of another dtype, another process uses it, or the
+            disk is full.
     """
 
     _ENTRY = np.dtype([("key", "S32"), ("row", "<i8"), ("length", "<i8")])
@@ -102,6 +103,7 @@ class TrunkCache:
         self, folder: Path, *, fingerprint: str, width: int, limit_bytes: int, dtype: TrunkDtype = "float32"
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        hold(folder)
         header = {"fingerprint": fingerprint, "width": width, "dtype": dtype}
         header_file = folder / "trunk.json"
         if header_file.exists():

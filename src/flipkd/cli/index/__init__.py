@@ -96,17 +96,3 @@ def open_index(
     require_index(place)
     matcher = load(options, policy=policy, prior=prior)
     return FaqIndex.open(place, matcher, batch_tokens=options.batch_tokens)
-
-
-def announce_rate(index: "FaqIndex", options: SearchOptions) -> None:
-    """Say which share of matches the refusals reckon with: candidates hold far fewer than most validation files."""
-    from flipkd.console import announce
-
-    rate, candidates = index.matcher.answer.match_rate, options.candidates or index.store.settings.candidates
-    if options.prior is None and rate is not None and rate > 2 / candidates:
-        announce(
-            "match rate",
-            f"{rate:.2g}, that of validation",
-            f"one match among {candidates} candidates would be {1 / candidates:.2g}: with --prior {1 / candidates:.2g} "
-            "more is refused",
-        )

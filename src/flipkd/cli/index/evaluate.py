@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flipkd.cli.index import SearchOptions, announce_rate, open_index, require
+from flipkd.cli.index import SearchOptions, open_index, require
 
 
 @dataclass
@@ -38,13 +38,15 @@ def run(options: Options) -> None:
     from flipkd.matching.validation import read_deciding
     from flipkd.retrieval.baselines import baseline_teacher
     from flipkd.retrieval.evaluate import evaluate, read_judged
+    from flipkd.retrieval.rates import announce_rate
 
     require(options, "model", "index", "queries", "qrels")
     judged = read_judged(options.queries, options.qrels, split=options.split)
-    deciding = (read_deciding(Path(options.model), policy=each, prior=options.prior) for each in options.policies)
+    model = Path(options.model).expanduser()
+    deciding = (read_deciding(model, policy=each, prior=options.prior) for each in options.policies)
     policies = {each: spec.answer["threshold"] for each, spec in zip(options.policies, deciding, strict=True)}
     with open_index(options, options.index, policy=options.policy, prior=options.prior) as index:
-        announce_rate(index, options)
+        announce_rate(index, prior=options.prior, candidates=options.candidates)
         teacher = baseline_teacher(
             index.matcher, options.teacher, device=options.device, cache_dir=Path(options.cache_dir).expanduser()
         )

@@ -7,7 +7,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flipkd.cli.index import SearchOptions, announce_rate, open_index, require
+from flipkd.cli.index import SearchOptions, open_index, require
 from flipkd.errors import FlipkdError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def run(options: Options) -> None:
     from flipkd.console import announce
     from flipkd.data.reader import read_texts
     from flipkd.evaluation.decisions import REVIEW
+    from flipkd.retrieval.rates import announce_rate
 
     require(options, "model", "index")
     if bool(options.query) == bool(options.queries):
@@ -46,7 +47,7 @@ def run(options: Options) -> None:
         raise FlipkdError(f"--output {output} must end in .csv or .jsonl, the formats that are written.")
     queries = [options.query] if options.queries is None else read_texts(options.queries)
     with open_index(options, options.index, policy=options.policy, prior=options.prior) as index:
-        announce_rate(index, options)
+        announce_rate(index, prior=options.prior, candidates=options.candidates)
         found = index.search_many(
             queries, top=options.top, first_stage=options.first_stage, candidates=options.candidates
         )
