@@ -247,11 +247,38 @@ def test_cells_of_different_samples_are_refused(tmp_path):
 def test_the_summary_holds_every_set_of_the_table(folder):
     table = summary_table(read_cells(folder)).splitlines()
     head = "| F1 / AP | `flipped_decoder` | `flipped_answer` | `fine_tuned_long` |"
-    assert table[0] == f"{head} `teacher` | `flipped_teacher` | `fine_tuned_teacher` | `floor` |"
+    assert table[0] == f"{head} `teacher` | `flipped_teacher` | `fine_tuned_teacher` | `floor` | seeds |"
     assert [line.split("|")[1].strip() for line in table[2:]] == list(PAIR_SETS)
-    assert table[2].split("|")[2].strip().startswith("0.940 / ")
     assert table[2].split("|")[3].strip() == "– / –"
     assert "\n".join(table) in write_report(folder).read_text()
+
+
+def test_the_summary_compares_the_seeds_that_all_have(folder):
+    """Seed 0 alone, since the teacher lacks the others: 8 wrong among 200, where three seeds have 12."""
+    mqp = [cell.strip() for cell in summary_table(read_cells(folder)).splitlines()[2].split("|")]
+    assert (mqp[2].partition(" / ")[0], mqp[9]) == ("0.960", "1")
+
+
+def test_the_summary_has_nothing_where_no_seed_is_shared(tmp_path):
+    put(tmp_path, "mqp", "teacher", 20, 0)
+    put(tmp_path, "mqp", "floor", 20, 1)
+    mqp = summary_table(read_cells(tmp_path)).splitlines()[2]
+    assert {cell.strip() for cell in mqp.split("|")[2:-1]} == {"– / –", "–"}
+
+
+def test_two_models_are_compared_with_two_models_set_beside_set(tmp_path):
+    assert "What the teacher is worth" not in write_report(tmp_path).read_text()
+    for method, wrong in (("flipped_teacher", 20), ("fine_tuned_teacher", 10), ("flipped_answer", 30)):
+        put(tmp_path, "mqp", method, wrong)
+    put(tmp_path, "rqe", "no_teacher_answer", 40)
+    put(tmp_path, "rqe", "flipped_answer", 20)
+    shown = section(write_report(tmp_path).read_text(), "What the teacher is worth").splitlines()
+    mqp, rqe = (
+        [cell.strip() for cell in line.split("|")[2:6]] for line in shown if line.startswith(("| mqp", "| rqe"))
+    )
+    assert mqp[:2] == rqe[2:] == ["–", "–"]
+    assert mqp[2].startswith("**-5.0 [-")
+    assert rqe[0].startswith("**-10.0 [-")
 
 
 def test_updating_a_file_twice_is_updating_it_once(folder, tmp_path):

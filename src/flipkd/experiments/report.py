@@ -9,15 +9,15 @@ from pathlib import Path
 
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
-from flipkd.evaluation.intervals import LEVEL, REPLICATES
+from flipkd.evaluation.intervals import LEVEL
 from flipkd.evaluation.paired import FEWEST_INDEPENDENT
 from flipkd.experiments.cells import Cell
-from flipkd.experiments.comparisons import SetResults, by_set, over_seeds, read_results
+from flipkd.experiments.comparisons import DRAWS, SetResults, by_set, over_seeds, read_results
 from flipkd.experiments.marks import Condition, marks, of_today
 from flipkd.experiments.retrieval_cells import RetrievalCell, read_queries, read_retrieval, retrieval_table
 from flipkd.experiments.retrieval_grid import retrieval_digest
 from flipkd.experiments.retrieval_sets import RETRIEVAL_SETS
-from flipkd.experiments.sections import DASH, code, gains_section, listed, set_section, table
+from flipkd.experiments.sections import DASH, code, gains_section, listed, set_section, table, worth_section
 from flipkd.experiments.sets import FURTHER, PAIR_SETS
 
 REPORT = "report.md"
@@ -57,6 +57,7 @@ def write_report(results: Path) -> Path:
         _mean_table(found),
         _marks(found),
         *gains_section(found),
+        *worth_section(found),
     ]
     parts += [set_section(each) for each in found]
     parts += _retrieval(results)
@@ -67,15 +68,21 @@ def write_report(results: Path) -> Path:
 
 
 def summary_table(cells: Iterable[Cell]) -> str:
-    """F1 and AP, means over seeds, of the methods that matter most: a row a set, Markdown without a last newline."""
+    """F1 and AP of the methods that matter most: a row a set, Markdown without a last newline.
+
+    Means over the seeds that all of them have which have a cell: those of other seeds could not be compared.
+    """
     sorted_in = by_set(cells)
     names = [*PAIR_SETS, *(name for name in sorted_in if name not in PAIR_SETS)]
     rows = []
     for name in names:
-        of_set = sorted_in.get(name, {})
-        means = [[over_seeds(of_set, method, figure) for figure in ("f1", "ap")] for method in SUMMARY]
-        rows.append([name, *(" / ".join(f"{mean[0]:.3f}" if mean else DASH for mean in pair) for pair in means)])
-    return table(["F1 / AP", *map(code, SUMMARY)], rows)
+        of_set = {method: by_seed for method, by_seed in sorted_in.get(name, {}).items() if method in SUMMARY}
+        common = set.intersection(*map(set, of_set.values())) if of_set else set()
+        shared = {method: {seed: of[seed] for seed in common} for method, of in of_set.items() if common}
+        means = [[over_seeds(shared, method, figure) for figure in ("f1", "ap")] for method in SUMMARY]
+        shown = [" / ".join(f"{mean[0]:.3f}" if mean else DASH for mean in pair) for pair in means]
+        rows.append([name, *shown, str(len(common)) if common else DASH])
+    return table(["F1 / AP", *map(code, SUMMARY), "seeds"], rows)
 
 
 def update_between(text: str, begin: str, end: str, new: str) -> str:
@@ -135,10 +142,10 @@ def _heading(found: Sequence[SetResults]) -> str:
             "seeds on the same test rows, ± the standard deviation over the seeds. The F1 of calling every pair a "
             "match stands below: what is near it, or not above `floor`, the overlap of words, in F1 and in AP, "
             "has learnt little; read both together. Differences are in points (hundredths) with "
-            f"{LEVEL:.0%} intervals: {REPLICATES:,} draws of the test rows, pairs that share a text together (on "
+            f"{LEVEL:.0%} intervals: {DRAWS:,} draws of the test rows, pairs that share a text together (on "
             "ths_faq, whose second texts are one list that training has too, those of one question), the same rows for "
             "both methods and all seeds, over the seeds that both have. They speak of other test pairs, not of other "
-            "trainings. Bold: 0 lies outside.",
+            "trainings. Bold: 0 lies outside, before rounding. Each stands alone: of so many some are bold by chance.",
             "Every set is measured with one recipe; where that is an earlier one, the defaults have changed since, and "
             "its figures are not those of today's. Recipes were changed after test figures of earlier ones on these "
             "same rows had been seen. Their values were chosen on other pairs, but that Gemma's rate was lowered is "
@@ -213,10 +220,12 @@ def _marks(found: Sequence[SetResults]) -> str:
     earlier = [each.name for each in found if each.name in PAIR_SETS and not of_today(each)]
     lines = [
         "## What it shows",
-        "The marks were set before the table was run. They are counted over the sets that have cells of both methods, "
+        "The marks were set before the table was run; how they are counted where they leave it open was settled when "
+        "first figures were there. They are counted over the sets that have cells of both methods, "
         f"of today's recipe; of an earlier one: {listed(earlier)}. A mark that names no metric is counted on F1 (our "
         "reading), and AP stands beside it uncounted. The fifth compares teacher and further texts with neither. Being "
-        "above the teacher is not counted where the answer is the teacher's alone.",
+        "above the teacher is not counted where the answer is the teacher's alone; where both two-model rows are the "
+        "teacher's alone they are equal, which `at least` counts.",
     ]
     for number, mark in enumerate(marks(found), start=1):
         entries = [f"{number}. **{mark.text}: {mark.verdict}.**"]

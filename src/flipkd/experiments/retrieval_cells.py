@@ -16,6 +16,7 @@ from flipkd.errors import FlipkdError
 from flipkd.evaluation.intervals import Estimate, draw_rows, mean_sd, paired_interval
 from flipkd.evaluation.paired import FEWEST_INDEPENDENT
 from flipkd.experiments.cells import latest, predictions_file, read_lines, read_predictions, versions, write_columns
+from flipkd.experiments.comparisons import DRAWS
 from flipkd.experiments.retrieval import RetrievalResult
 from flipkd.experiments.sections import code, difference, spread, table
 
@@ -203,5 +204,5 @@ def _key(cell: RetrievalCell) -> tuple[str, str, int]:
 def _estimate(queries: ByQuery) -> Estimate:
     """The mean over the queries, and over each draw of their groups: the same draws for all methods and seeds."""
     values = queries.ndcg10
-    counts = draw_rows(np.zeros(len(values)), queries.group, both=False)
+    counts = draw_rows(np.zeros(len(values)), queries.group, DRAWS, both=False)
     return Estimate(float(values.mean()), values @ counts / counts.sum(axis=0))

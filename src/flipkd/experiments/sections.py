@@ -18,8 +18,10 @@ SHOWN: tuple[tuple[Metric, str], ...] = (
 """The differences of the second table."""
 YARDSTICK = ("flipped_decoder", "fine_tuned_long")
 """Whose interval tells what a set can show."""
-GAINERS = ("teacher", "flipped_decoder", "flipped_encoder", "flipped_answer")
-"""Whose AP is set against that of the longer fine-tuning, set beside set."""
+GAINERS = ("teacher", "flipped_decoder", "flipped_encoder", "flipped_answer", "no_teacher_answer", "zero_shot")
+"""Whose AP is set against that of the longer fine-tuning, set beside set; the last two know no teacher."""
+WORTH = (("no_teacher_answer", "flipped_answer"), ("flipped_teacher", "fine_tuned_teacher"))
+"""What the teacher is worth: to learn from, and beside the flipped student against beside the fine-tuned one."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -53,21 +55,49 @@ def set_section(each: SetResults) -> str:
     )
 
 
-def gains_section(found: Iterable[SetResults]) -> list[str]:
+def gains_section(found: Sequence[SetResults]) -> list[str]:
     """Whether flipping gains where its teacher knows more than fine-tuning learns; nothing before two sets tell."""
-    gains = {each.name: [each.differences.get(("ap", method, YARDSTICK[1])) for method in GAINERS] for each in found}
-    lead = {name: row[0].difference for name, row in gains.items() if row[0] is not None}
+    lead = {
+        each.name: each.differences["ap", "teacher", YARDSTICK[1]].difference
+        for each in found
+        if ("ap", "teacher", YARDSTICK[1]) in each.differences
+    }
     if len(lead) < 2:
         return []
+    ordered = sorted((each for each in found if each.name in lead), key=lambda each: -lead[each.name])
     return [
         "## Where it gains",
         f"AP minus that of {code(YARDSTICK[1])}, in points, the set with the largest lead of the teacher first. No "
-        "mark asks for it: it was looked at once the figures were there.",
-        table(
-            ["set", *(code(method) for method in GAINERS)],
-            ([name, *map(difference, gains[name])] for name in sorted(lead, key=lambda name: -lead[name])),
+        "mark asks for it: it was looked at once the figures were there. One column falling like another is weak "
+        f"evidence: all subtract the same runs of {code(YARDSTICK[1])}, whose luck moves them together, and student, "
+        "language, adapted layers and learning rate change with the teacher. The last two columns know no "
+        "teacher: what they share of the order is not its doing.",
+        _across(ordered, list(map(code, GAINERS)), [("ap", method, YARDSTICK[1]) for method in GAINERS]),
+    ]
+
+
+def worth_section(found: Sequence[SetResults]) -> list[str]:
+    """What the teacher is worth, and two models against two models: the differences behind the third and fifth mark."""
+    columns: list[tuple[Metric, str, str]] = [(metric, *pair) for pair in WORTH for metric in ("f1", "ap")]
+    if not any(column in each.differences for each in found for column in columns):
+        return []
+    return [
+        "## What the teacher is worth",
+        f"{code(WORTH[0][0])} minus {code(WORTH[0][1])}: below 0 the teacher and its further texts help. "
+        f"{code(WORTH[1][0])} minus {code(WORTH[1][1])}: below 0 a fine-tuned student is the better companion of the "
+        "teacher; both are +0.0 where validation chose the teacher alone for both.",
+        _across(
+            found, [f"{metric.upper()}, {code(method)} to {code(other)}" for metric, method, other in columns], columns
         ),
     ]
+
+
+def _across(found: Iterable[SetResults], head: Sequence[str], columns: Sequence[tuple[Metric, str, str]]) -> str:
+    """Differences set beside set: each column's metric, method and reference."""
+    return table(
+        ["set", *head],
+        ([each.name, *(difference(each.differences.get(column)) for column in columns)] for each in found),
+    )
 
 
 def _rows(each: SetResults, width: int, line: Callable[[SetResults, str], list[str]]) -> list[list[str]]:
