@@ -278,3 +278,13 @@ def test_a_cross_encoder_teacher_has_no_warm_up(settings, tmp_path, models, caps
     found = metrics(distill(settings(tmp_path / "run", teacher=folder, baseline=False)))
     assert "a teacher of pairs alone" in " ".join(capsys.readouterr().err.split())
     assert "flipped_answer" in found["rows"]
+
+
+def test_without_the_other_terms_the_artefact_is_one_of_plain_fine_tuning(settings, tmp_path):
+    """docs/how-to/improve.md says how."""
+    terms = ("mcl_weight", "distillation_weight", "soft_weight")
+    folder = distill(settings(tmp_path / "run", baseline=False, warmup_epochs=0, **dict.fromkeys(terms, 0.0)))
+    log = [json.loads(line) for line in (folder / "training" / "log.jsonl").read_text().splitlines()]
+    learnt = [record for record in log if "ce" in record]
+    assert {record["stage"] for record in learnt} == {"flipped"}
+    assert all(record["loss"] == pytest.approx(record["ce"]) for record in learnt)
