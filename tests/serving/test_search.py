@@ -156,12 +156,15 @@ def test_an_index_that_hangs_keeps_no_other_request(indexed, make_client, monkey
         assert waiting.result().status_code == 200
 
 
-def test_an_index_of_another_name_is_served(folders, tmp_path):
+def test_an_index_of_another_name_is_served_and_its_match_rate_looked_at(folders, tmp_path, monkeypatch):
     where = Place(str(tmp_path / "faq"), "cards")
     FaqIndex.build(Matcher.from_pretrained(folders["cards"], device="cpu"), ENTRIES, where).close()
     options = {"model": folders["cards"], "index": where.path, "device": "cpu"}
+    asked = []
+    monkeypatch.setattr("flipkd.serving.models.announce_rate", lambda index, *, prior: asked.append((index, prior)))
     (one,) = load_served(ServeConfig(**options, index_collection="cards")).values()
     assert len(one.index) == len(ENTRIES)
+    assert asked == [(one.index, None)]
     one.index.close()
 
 

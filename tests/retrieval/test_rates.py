@@ -1,0 +1,25 @@
+from types import SimpleNamespace
+
+import pytest
+
+from flipkd.retrieval.rates import announce_rate
+
+
+def index(rate, candidates=20):
+    matcher = SimpleNamespace(answer=SimpleNamespace(match_rate=rate))
+    return SimpleNamespace(matcher=matcher, store=SimpleNamespace(settings=SimpleNamespace(candidates=candidates)))
+
+
+@pytest.mark.parametrize(
+    ("rate", "options", "said"),
+    [
+        (0.3, {"prior": None}, True),
+        (0.3, {"prior": 0.1}, False),
+        (0.3, {"prior": None, "candidates": 5}, False),
+        (0.1, {"prior": None}, False),
+        (None, {"prior": None}, False),
+    ],
+)
+def test_a_rate_that_candidates_cannot_have_is_said_unless_another_was_given(rate, options, said, capsys):
+    announce_rate(index(rate), **options)
+    assert ("with --prior 0.05" in " ".join(capsys.readouterr().err.split())) is said
