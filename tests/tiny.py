@@ -4,12 +4,15 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers.models.cohere import CohereConfig
+from transformers.models.deepseek_v3 import DeepseekV3Config
 from transformers.models.gemma2 import Gemma2Config
 from transformers.models.gemma3 import Gemma3TextConfig
 from transformers.models.gpt2 import GPT2Config
 from transformers.models.gpt_neox import GPTNeoXConfig
 from transformers.models.granite import GraniteConfig
 from transformers.models.llama import LlamaConfig
+from transformers.models.nemotron import NemotronConfig
 
 from flipkd.data.table import PairTable
 from flipkd.student.adapter import add_adapter
@@ -65,7 +68,9 @@ def config(architecture, vocabulary):
             layer_types=["sliding_attention", "full_attention"] * 2,
         )  # fmt: skip
     if architecture == "granite":
-        return GraniteConfig(**shared, num_key_value_heads=2, embedding_multiplier=3.0, residual_multiplier=0.5)
+        return GraniteConfig(
+            **shared, num_key_value_heads=2, embedding_multiplier=3.0, residual_multiplier=0.5, logits_scaling=8.0
+        )
     if architecture == "gpt2":
         return GPT2Config(
             vocab_size=vocabulary, n_embd=32, n_inner=48, n_head=4, n_layer=4, n_positions=256, bos_token_id=1,
@@ -75,6 +80,16 @@ def config(architecture, vocabulary):
             **shared, num_key_value_heads=2, head_dim=8, sliding_window=8, attn_logit_softcapping=2.0,
             final_logit_softcapping=5.0, attn_implementation="eager",
         )  # fmt: skip
+    if architecture == "cohere":
+        return CohereConfig(**shared, num_key_value_heads=2, eos_token_id=2)
+    if architecture == "deepseek":
+        return DeepseekV3Config(
+            **shared, num_key_value_heads=4, q_lora_rank=8, kv_lora_rank=8, qk_rope_head_dim=4, qk_nope_head_dim=4,
+            v_head_dim=8, n_routed_experts=4, num_experts_per_tok=2, n_group=1, topk_group=1, moe_intermediate_size=16,
+            first_k_dense_replace=1,
+        )  # fmt: skip
+    if architecture == "nemotron":
+        return NemotronConfig(**shared, num_key_value_heads=2, eos_token_id=2)
     return GPTNeoXConfig(**shared)
 
 

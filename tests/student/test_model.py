@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from flipkd.errors import FlipkdError
 from flipkd.student.model import Student
 from student.reading import ENDS, encoded, own_log_odds, own_vectors, run
 from tiny import base_model, student
@@ -44,10 +45,10 @@ def test_sites_in_several_layers_are_read_together():
     torch.testing.assert_close(run(several).vectors, own_vectors(several), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("architecture", ["gemma2", "gpt2", "granite"])
+@pytest.mark.parametrize("architecture", ["gemma2", "gpt2", "granite", "cohere", "deepseek"])
 @pytest.mark.parametrize("adapt_layers", [2, "all"])
-def test_what_a_model_does_to_its_embeddings_and_attention_is_done_once(architecture, adapt_layers):
-    """Softcapped attention, learnt positions, a multiplier of the embeddings: as by the untouched model."""
+def test_what_a_model_does_to_its_embeddings_attention_and_logits_is_done_once(architecture, adapt_layers):
+    """Softcapped attention, learnt positions, factors of embeddings and logits, keys of low rank: as by the model."""
     model, _ = base_model(architecture)
     made = student(architecture, trained=True, adapt_layers=adapt_layers)
     ids, (no, yes) = encoded(made), made.template.label_ids
@@ -136,3 +137,26 @@ def test_last_pooling_reads_the_texts_last_token():
         made.model(input_ids=torch.tensor([(*made.template.prefix, *ids[0])]))
     z = torch.cat(captured, dim=-1)[-1]
     torch.testing.assert_close(run(made).vectors[0], z / z.norm())
+
+
+def test_a_model_that_does_not_hand_the_row_to_its_attention_is_refused_in_one_line():
+    with pytest.raises(
+        FlipkdError, match=r"NemotronForCausalLM cannot be run in stretches of layers: [^\n]*student\.$"
+    ):
+        student("nemotron")
+
+
+@pytest.mark.parametrize("shift", [-100.0, -200.0])
+def test_logits_that_bfloat16_rounds_coarsely_are_no_reason_to_refuse(shift, monkeypatch):
+    """All logits moved by a constant, as GPT-2's are: log-odds stay, but the model's own are rounded to 0.5 or 1."""
+    model, words = base_model("gpt2")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.div_(6.0)
+        model.get_output_embeddings().weight[:, 0] = 1.0
+        norm = model.get_decoder().ln_f
+        norm.weight.mul_(20.0)[0] = 0.0
+        norm.bias[0] = shift
+    monkeypatch.setattr("tiny.base_model", lambda *_: (model.to(torch.bfloat16), words))
+    assert student("gpt2").model.get_base_model().dtype == torch.bfloat16

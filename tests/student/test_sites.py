@@ -22,6 +22,7 @@ def layer(*names):
         (("out_proj", "qkv_proj"), ["qkv_proj"]),  # CodeGen
         (("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj"), ["q_proj", "k_proj", "v_proj"]),  # AFMoE
         (("query_key_value", "dense"), ["query_key_value"]),  # GPT-NeoX
+        (("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"), ["q_a_proj", "kv_a_proj_with_mqa"]),
         (("query", "values", "back"), ["query", "values"]),  # no name that is known: the last one is left out
     ],
 )

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tokenizers import normalizers, processors
 
 from flipkd.errors import FlipkdError
 from flipkd.student.template import Template
@@ -91,6 +92,33 @@ def test_label_words_must_be_two_single_tokens(pair):
         build(WORDS["bpe"], label_words=pair)
 
 
+def test_label_words_that_fit_without_their_blank_are_named():
+    """As with Llama 2's tokenizer, which puts a blank before a text by itself."""
+    words = tokenizer("wordpiece")
+    words.backend_tokenizer.normalizer = normalizers.Prepend("pin ")
+    with pytest.raises(FlipkdError, match=r"for this student; got .* Choose others with --label-words\.$"):
+        build(words, label_words=(" no", " yes"))
+    words.backend_tokenizer.normalizer = normalizers.Replace(" yes", "pin yes")
+    with pytest.raises(FlipkdError, match=r"without blanks they are, --label-words '\[\"no\", \"yes\"\]'"):
+        build(words, label_words=(" no", " yes"))
+
+
+def test_all_special_tokens_that_a_tokenizer_begins_with_stand_before_the_prompt():
+    words = tokenizer()
+    words.add_special_tokens({"additional_special_tokens": ["[gMASK]", "<sop>"]})
+    words.bos_token = None
+    begins = words.convert_tokens_to_ids(["[gMASK]", "<sop>"])
+    words.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="[gMASK] <sop> $A", special_tokens=list(zip(["[gMASK]", "<sop>"], begins, strict=True))
+    )
+    assert build(words).prefix == (*begins, *build(tokenizer()).prefix)
+
+
+def test_an_unknown_letter_at_the_beginning_is_no_special_token_of_the_tokenizer(words):
+    prefix = build(words, prompt=f"\u2603 {PROMPT}").prefix
+    assert prefix == tuple(words(f"\u2603 {PROMPT.partition('{a}')[0]}", add_special_tokens=False).input_ids)
+
+
 def test_a_text_without_tokens_is_refused():
     with pytest.raises(FlipkdError, match="empty"):
         build(WORDS["bpe"]).encode_texts(WORDS["bpe"], ["pin", ""])
@@ -106,3 +134,19 @@ def test_many_texts_are_encoded_as_few_are(words, monkeypatch):
 def test_cut_texts_are_counted(capsys):
     build(WORDS["bpe"], max_text_tokens=3).encode_texts(WORDS["bpe"], ["pin", "card account money fee refund"])
     assert "1 of 2 texts" in capsys.readouterr().err
+
+
+def test_cut_texts_of_a_second_set_are_counted_too(capsys):
+    template = build(WORDS["bpe"], max_text_tokens=3)
+    for texts in (["pin", "card account money fee"], ["card account money fee"] * 5, ["card account money fee"] * 5):
+        template.encode_texts(WORDS["bpe"], texts)
+    said = capsys.readouterr().err
+    assert (said.count("1 of 2 texts"), said.count("5 of 5 texts")) == (1, 1)
+
+
+def test_that_texts_in_parts_are_cut_is_said_once_without_a_count(capsys):
+    template = build(WORDS["bpe"], max_text_tokens=3)
+    for number in (1, 2):
+        template.encode_texts(WORDS["bpe"], ["card account money fee"] * number, counted=False)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("Some texts are longer than 3 tokens") == said.count("longer") == 1

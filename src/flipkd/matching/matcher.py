@@ -135,7 +135,7 @@ class Matcher:
         """
         band = self.require_band() if cascade else None
         reader = Reader(self.student, batch_tokens=batch_tokens)
-        pairs = EncodedPairs.of(self.student, text_a, text_b)
+        pairs = EncodedPairs.of(self.student, text_a, text_b, counted=False)
         if band is None and "decoder" in self.answer.sources:
             if similarity is not None:
                 log_odds = reader.log_odds(pairs)
@@ -214,7 +214,7 @@ class Matcher:
 
     def _against(self, query: str, entries: Entries, batch_tokens: int) -> MatchArrays:
         reader = Reader(self.student, batch_tokens=batch_tokens)
-        (ids,) = self.student.template.encode_texts(self.student.tokenizer, [query])
+        (ids,) = self.student.template.encode_texts(self.student.tokenizer, [query], counted=False)
         similarity = np.full(len(entries.ids), np.nan)
         if entries.vectors is not None:
             similarity = entries.vectors.astype(np.float64) @ reader.vectors([ids])[0].astype(np.float64)
@@ -278,6 +278,6 @@ class Matcher:
         """
         distinct = list(dict.fromkeys(texts))
         where = {text: i for i, text in enumerate(distinct)}
-        ids = self.student.template.encode_texts(self.student.tokenizer, distinct)
+        ids = self.student.template.encode_texts(self.student.tokenizer, distinct, counted=False)
         vectors = Reader(self.student, batch_tokens=batch_tokens).vectors(ids)
         return vectors[[where[text] for text in texts]]

@@ -29,12 +29,14 @@ class EncodedPairs:
     b: np.ndarray
 
     @classmethod
-    def of(cls, student: Student, text_a: Sequence[str], text_b: Sequence[str]) -> "EncodedPairs":
-        """Encode each distinct text once."""
+    def of(
+        cls, student: Student, text_a: Sequence[str], text_b: Sequence[str], *, counted: bool = True
+    ) -> "EncodedPairs":
+        """Encode each distinct text once; `counted` as for `flipkd.student.template.Template.encode_texts`."""
         texts = list(dict.fromkeys(text for pair in zip(text_a, text_b, strict=True) for text in pair))
         where = {text: i for i, text in enumerate(texts)}
         return cls(
-            ids=student.template.encode_texts(student.tokenizer, texts),
+            ids=student.template.encode_texts(student.tokenizer, texts, counted=counted),
             a=np.array([where[text] for text in text_a], dtype=np.int64),
             b=np.array([where[text] for text in text_b], dtype=np.int64),
         )

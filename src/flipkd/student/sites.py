@@ -13,8 +13,12 @@ from flipkd.errors import FlipkdError
 from flipkd.student.packing import Packed
 
 Pooling = Literal["mean", "last"]
-_NOT_INPUTS = {"o_proj", "o_b_proj", "out_proj", "c_proj", "dense", "Wo", "g_proj", "gate_proj", "output_gate"}
-"""What transformers' decoders call the maps of an attention behind it, and the gates on its output."""
+_NOT_INPUTS = {
+    "o_proj", "o_b_proj", "out_proj", "c_proj", "dense", "Wo", "g_proj", "gate_proj", "output_gate", "q_b_proj",
+    "kv_b_proj",
+}  # fmt: skip
+"""What transformers' decoders call the maps of an attention behind it, the gates on its output, and the second halves
+of its maps of low rank, which do not read the layer's input."""
 
 
 def is_linear(module: nn.Module) -> bool:
@@ -121,7 +125,7 @@ class SiteReader:
                 if captured[slot] is None:
                     down = module.lora_A["default"] if module is self.layers[slot] else None
                     z = output if down is None else down(args[0].to(down.weight.dtype))
-                    captured[slot] = z[0]
+                    captured[slot] = z.flatten(0, -2)  # (1, tokens, r), or with a dimension of heads between
 
             return hook
 

@@ -4,8 +4,10 @@ The ids are what is stored with an adapter, so a changed tokenizer or an edited 
 text is cut to a cap of its own: never the template, and never by what the other text leaves free.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import takewhile
 from typing import Any
 
 from flipkd.console import warn
@@ -15,6 +17,17 @@ DEFAULT_PROMPT = "Text A:\n{a}\n\nText B:\n{b}\n\nDo A and B mean the same? Answ
 DEFAULT_LABEL_WORDS = (" no", " yes")
 _AT_ONCE = 10_000
 """Texts that the tokenizer gets at once."""
+
+
+def _beginning(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """The special tokens that a tokenizer puts before a text, such as ``<s>``."""
+    special = set(tokenizer.all_special_ids)
+
+    def leading(add: bool) -> list[int]:
+        return list(takewhile(special.__contains__, tokenizer(text, add_special_tokens=add).input_ids))
+
+    # A text that begins with an unknown letter has a special token of its own.
+    return tuple(leading(True)[: len(leading(True)) - len(leading(False))])
 
 
 def token_ids(tokenizer: Any, texts: Sequence[str]) -> Iterator[list[int]]:
@@ -103,16 +116,17 @@ class Template:
 
         if len(label_words) != 2 or any(len(ids(word)) != 1 for word in label_words):
             shown = {word: len(ids(word)) for word in label_words}
+            bare = [word.strip() for word in label_words]
+            fit = len(bare) == 2 and all(len(ids(word)) == 1 for word in bare)
             raise FlipkdError(
                 f"The label words must be two words of one token each for this student; got {shown} "
-                "(word: tokens). Choose others with --label-words."
+                "(word: tokens). Choose others with --label-words"
+                + (f": without blanks they are, --label-words '{json.dumps(bare)}'." if fit else ".")
             )
         no, yes = (ids(word)[0] for word in label_words)
         if no == yes:
             raise FlipkdError(f"Both label words {tuple(label_words)} are the same token; choose two others.")
-        with_special = tuple(tokenizer(before + "x").input_ids)
-        begins = tokenizer.bos_token_id is not None and with_special[:1] == (tokenizer.bos_token_id,)
-        prefix = ((tokenizer.bos_token_id,) if begins else ()) + ids(before)
+        prefix = _beginning(tokenizer, before + "x") + ids(before)
         if not prefix:
             raise FlipkdError(
                 f"The prompt {prompt!r} begins with {{a}}, and this student's tokenizer puts nothing before it: there "
@@ -128,12 +142,13 @@ class Template:
             max_text_tokens=max_text_tokens,
         )
 
-    def encode_texts(self, tokenizer: Any, texts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Token ids of each text, cut to the cap; says how many were cut.
+    def encode_texts(self, tokenizer: Any, texts: Sequence[str], *, counted: bool = True) -> list[tuple[int, ...]]:
+        """Token ids of each text, cut to the cap, which is said.
 
         Args:
             tokenizer: The student's tokenizer.
             texts: The texts, none of which may be empty of tokens.
+            counted: Say how many are cut. Of texts that come in parts it is said once that such are, without a count.
 
         Raises:
             FlipkdError: If a text has no token, since it would have no vector.
@@ -148,10 +163,10 @@ class Template:
             cut += len(ids) > self.max_text_tokens
             kept.append(tuple(ids[: self.max_text_tokens]))
         if cut:
+            which = f"{cut} of {len(texts)} texts are" if counted else "Some texts are"
             warn(
-                f"{cut} of {len(texts)} texts are longer than {self.max_text_tokens} tokens and are cut there; "
-                "raise --max-text-tokens when training to read more.",
-                key=f"texts cut at {self.max_text_tokens}",
+                f"{which} longer than {self.max_text_tokens} tokens and are cut there; raise --max-text-tokens when "
+                "training to read more."
             )
         return kept
 
