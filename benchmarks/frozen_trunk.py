@@ -27,7 +27,7 @@ def claim(name: str, layers: int, batches: int, cache_dir: Path, trunk_dir: Path
     top.use_trunk_cache(trunk_dir, 2 * 10**9)
     pairs = like_batches(whole.tokenizer, demo_pairs(), batches)
     depth = whole.model.get_base_model().config.num_hidden_layers
-    config = FlipConfig(directed=True, batch_pairs=32)
+    config = FlipConfig(directed=True)
     ours = Side(f"top {layers} layers, trunk read from disk", joint_epoch(top, pairs, config, flip=True))
     peer = Side(f"all {depth} layers", joint_epoch(whole, pairs, config, flip=True))
     # The warm-up of `compare` would count the FLOPs of filling the cache.

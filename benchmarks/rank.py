@@ -84,7 +84,7 @@ def claim(sample: Sample, cache_dir: Path, repetitions: int) -> Result:
     def each(answer: Callable[[str], object]) -> Callable[[], float]:
         return clocked(lambda: [answer(query) for query in queries])
 
-    size, chosen = best_setting((8, 16, 32, 64), lambda size: peer_query(queries[0], size), what="batch size")
+    size, chosen = best_setting((2, 4, 8, 16, 32, 64), lambda size: peer_query(queries[0], size), what="batch size")
     ours = Side(
         "Matcher.rank", each(lambda query: matcher.rank(query, known)), student.model.get_input_embeddings(),
         student.tokenizer.pad_token_id,

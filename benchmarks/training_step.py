@@ -1,13 +1,13 @@
 """Claim: a flip step at full depth costs no more than plain fine-tuning elsewhere, and 4/3 of our own at most.
 
-Ours: `FlipTrainer` with cross-entropy, MCL and distillation, both texts' vectors read. Target 1.0 against the peer
-in pairs per second, 0.75 against our own step of cross-entropy alone (which is the peer of the second row).
+Ours: `FlipTrainer` with cross-entropy, soft labels, MCL and distillation, both texts' vectors read. Target 1.0 against
+the peer in pairs per second, 0.75 against our own step of cross-entropy alone (which is the peer of the second row).
 
 Peer: TRL's `SFTTrainer` with PEFT. It gets the token ids of our prompts with the label word behind as completion
 (so no token more than ours, not even an end of sequence), and the same LoRA. Its best setting here: loss on the
 completion alone by its default chunked head; pairs sorted by length, as its grouping would have them in a long epoch
 (with fewer than four batches it doesn't group); float32, since bfloat16 is not faster on processors
-without AMX; no gradient checkpointing, which only saves memory; batches of 32 as ours; padding-free and packing need
+without AMX; no gradient checkpointing, which only saves memory; batches of 16 as ours; padding-free and packing need
 flash attention, which a CPU hasn't. Without Triton, that is on any CPU, TRL 1.16 sends every position through the
 output layer, not the label's alone. So there is a row for it as it comes, and a harder one for it with `compute_loss`
 overridden to do what it does on a GPU.
@@ -126,7 +126,7 @@ def claim(
     """
     from trl import SFTTrainer
 
-    config = FlipConfig(adapt_layers="all", batch_pairs=32)
+    config = FlipConfig(adapt_layers="all")
     embedding, pad = student.model.get_input_embeddings(), student.tokenizer.pad_token_id
     sft = Sft(student, pairs, config, folder)
     flip = Side("flip step", joint_epoch(student, pairs, config, flip=True), embedding, pad)

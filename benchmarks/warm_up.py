@@ -6,7 +6,7 @@ Target 1.3 in texts per second against the peer at full depth, 1.0 against the p
 Peer: `SentenceTransformerTrainer` over the same LLM with the same LoRA and mean pooling, taught the same MiniLM
 vectors, given as labels, by the loss that ours uses: KL and squared error between the cosine matrices of the batch.
 None of its own losses learns a whole matrix while encoding each text once, so this is its cheapest way. Its best
-setting here: float32, the same 64 texts a batch, and batches of like lengths by a sampler of our own, since it
+setting here: float32, the same 32 texts a batch, and batches of like lengths by a sampler of our own, since it
 has none; the same longest text.
 
 Sample: pairs of the demo that share no text, so that pairs and texts come to the same for both, of texts of like
@@ -137,7 +137,7 @@ def main() -> None:
     """Measure one student."""
     parser = arguments(__doc__, student="smollm2-135m", batches=2)
     options = parser.parse_args()
-    config = FlipConfig(adapt_layers="all", batch_pairs=32)
+    config = FlipConfig(adapt_layers="all")
     student = make_student(options.student, options.cache_dir)
     pairs = like_texts(student.tokenizer, options.batches)
     lengths = token_lengths(student.tokenizer, pairs.texts())
