@@ -288,8 +288,8 @@ class Student(nn.Module):
         with self._in_stretches():
             ours = self(packed).log_odds
         # Theirs is a difference of two logits that were rounded to the model's dtype, ours is not.
-        rounded = float(torch.finfo(logits.dtype).eps * logits.abs().max())
-        tolerance = rounded + (1e-3 if next(self.parameters()).dtype == torch.float32 else 0.25)
+        dtype = next(self.parameters()).dtype
+        tolerance = float(torch.finfo(dtype).eps * logits.abs().max()) + (1e-3 if dtype == torch.float32 else 0.25)
         if not (ours - theirs).abs().max() <= tolerance:
             shown = [", ".join(f"{value:.4f}" for value in answers.tolist()) for answers in (theirs, ours)]
             raise FlipkdError(
