@@ -43,3 +43,8 @@ def put(results, pair_set, method, wrong, seed=0, **others):
     )
     write_cell(results, cell, row=np.arange(ROWS), label=LABEL, group=np.arange(ROWS), value=value)
     return cell
+
+
+def section(text, name):
+    """A section of a report, by its heading."""
+    return text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]

@@ -4,7 +4,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from experiments.synthetic import LABEL, ROWS, put, values
+from experiments.synthetic import LABEL, ROWS, put, section, values
 from flipkd.errors import FlipkdError
 from flipkd.experiments import report
 from flipkd.experiments.cells import read_cells, write_cell
@@ -37,10 +37,6 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def text(folder):
     return write_report(folder).read_text()
-
-
-def section(text, name):
-    return text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
 
 
 def lines(text, method):
@@ -216,21 +212,6 @@ def test_cells_of_different_test_rows_are_refused(tmp_path):
         write_report(tmp_path)
 
 
-def test_the_set_with_the_largest_lead_of_the_teacher_stands_first(tmp_path):
-    for pair_set, teacher in (("mqp", 45), ("atec", 10), ("rqe", 30)):
-        put(tmp_path, pair_set, "fine_tuned_long", 40)
-        put(tmp_path, pair_set, "teacher", teacher)
-    put(tmp_path, "banking77", "teacher", 10)
-    shown = section(write_report(tmp_path).read_text(), "Where it gains").splitlines()
-    assert [line.split("|")[1].strip() for line in shown if line.startswith("| ")][2:] == ["atec", "rqe", "mqp"]
-
-
-def test_one_set_alone_does_not_tell_where_flipping_gains(tmp_path):
-    put(tmp_path, "mqp", "fine_tuned_long", 40)
-    put(tmp_path, "mqp", "teacher", 10)
-    assert "Where it gains" not in write_report(tmp_path).read_text()
-
-
 def test_predictions_that_are_not_the_cells_are_refused(tmp_path):
     put(tmp_path, "mqp", "floor", 40, ap=0.5)
     with pytest.raises(FlipkdError, match=r"mqp-floor-0.parquet gives another AP \(0\.\d+\) than its cell \(0\.5000\)"):
@@ -264,21 +245,6 @@ def test_the_summary_has_nothing_where_no_seed_is_shared(tmp_path):
     put(tmp_path, "mqp", "floor", 20, 1)
     mqp = summary_table(read_cells(tmp_path)).splitlines()[2]
     assert {cell.strip() for cell in mqp.split("|")[2:-1]} == {"– / –", "–"}
-
-
-def test_two_models_are_compared_with_two_models_set_beside_set(tmp_path):
-    assert "What the teacher is worth" not in write_report(tmp_path).read_text()
-    for method, wrong in (("flipped_teacher", 20), ("fine_tuned_teacher", 10), ("flipped_answer", 30)):
-        put(tmp_path, "mqp", method, wrong)
-    put(tmp_path, "rqe", "no_teacher_answer", 40)
-    put(tmp_path, "rqe", "flipped_answer", 20)
-    shown = section(write_report(tmp_path).read_text(), "What the teacher is worth").splitlines()
-    mqp, rqe = (
-        [cell.strip() for cell in line.split("|")[2:6]] for line in shown if line.startswith(("| mqp", "| rqe"))
-    )
-    assert mqp[:2] == rqe[2:] == ["–", "–"]
-    assert mqp[2].startswith("**-5.0 [-")
-    assert rqe[0].startswith("**-10.0 [-")
 
 
 def test_updating_a_file_twice_is_updating_it_once(folder, tmp_path):

@@ -56,10 +56,9 @@ def run(options: Options) -> None:
         tokenizer = load_tokenizer(options.student, cache_dir=cache)
         template, pooling, notes = Template.build(tokenizer), FlipConfig.pooling, []
     else:
-        spec = ArtefactSpec.read(Path(options.model).expanduser())
-        tokenizer = own_tokenizer(Path(options.model).expanduser(), spec) or load_tokenizer(
-            spec.base_model, cache_dir=cache
-        )
+        model = Path(options.model).expanduser()
+        spec = ArtefactSpec.read(model)
+        tokenizer = own_tokenizer(model, spec) or load_tokenizer(spec.base_model, cache_dir=cache)
         template, pooling = spec.stored_template(), spec.pooling
         template.check_tokenizer(tokenizer)
         notes = _notes(spec)
