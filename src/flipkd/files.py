@@ -33,7 +33,7 @@ STREAMS = (Path("/dev"), Path("/dev/fd"))
 
 
 @contextmanager
-def written_whole(file: Path) -> Iterator[Path]:
+def written_whole(file: Path, *, through_links: bool = True) -> Iterator[Path]:
     """Give a file beside `file` to write, which becomes `file` when the block ends; if it fails, nothing is left.
 
     What is no file, or one of `STREAMS`, cannot be replaced and is written straight to. Of a link, what it leads to is
@@ -41,15 +41,18 @@ def written_whole(file: Path) -> Iterator[Path]:
 
     Args:
         file: Replaced, if it is there; its folder is made if need be.
+        through_links: If not, a link is itself replaced, and what it leads to is left alone: for a place that somebody
+            else's artefact names.
 
     Raises:
         FlipkdError: If it is a folder.
     """
     require_no_folder(file)
-    if file.exists() and (not file.is_file() or file.absolute().parent in STREAMS):
+    replaced = file.is_symlink() and not through_links
+    if not replaced and file.exists() and (not file.is_file() or file.absolute().parent in STREAMS):
         yield file
         return
-    if file.is_symlink():
+    if file.is_symlink() and through_links:
         file = file.resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(file)
@@ -65,9 +68,9 @@ def written_whole(file: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with written_whole(file) as partial:
+def write_whole(file: Path, text: str, *, through_links: bool = True) -> None:
+    """Write a text file, whole or not at all; arguments as for `written_whole`."""
+    with written_whole(file, through_links=through_links) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -85,6 +88,20 @@ def require_no_folder(*files: str | Path | None) -> None:
     for file in files:
         if file is not None and Path(file).is_dir():
             raise FlipkdError(f"{file} is a folder: name a file to write.")
+
+
+def require_apart(output: str | Path | None, *read: str | Path) -> None:
+    """Refuse to write over a file that is read.
+
+    Args:
+        output: The file to write; None is nothing to write.
+        read: What the command reads: files, or names that are none.
+
+    Raises:
+        FlipkdError: If they are one file.
+    """
+    if output is not None and Path(output).resolve() in [Path(each).resolve() for each in read]:
+        raise FlipkdError(f"{output} is the file that is read. Name a new one.")
 
 
 _HELD: dict[Path, "FileLock"] = {}

@@ -104,3 +104,12 @@ def test_pairs_with_an_empty_text_can_be_left_out_as_a_run_did(two, tmp_path, ca
     assert main(words) == 1
     assert "--empty drop" in " ".join(capsys.readouterr().err.split())
     assert main([*words, "--empty", "drop", "--draws", "100"]) == 0
+
+
+@pytest.mark.parametrize(("option", "file"), [("--output", "test"), ("--markdown", "always"), ("--output", "right")])
+def test_what_is_read_is_not_written_over(two, option, file, capsys):
+    path = two / f"{file}.csv"
+    before = path.read_bytes()
+    assert compare(two, option, str(path)) == 1
+    assert "is the file that is read. Name a new one." in " ".join(capsys.readouterr().err.split())
+    assert path.read_bytes() == before

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -80,3 +81,12 @@ def test_a_folder_to_write_to_is_refused_before_the_model_is_loaded(
     monkeypatch.setattr("flipkd.matching.matcher.Matcher.from_pretrained", None)
     assert evaluate(artefact, files["test"], "--output", output) == 1
     assert "is a folder: name a file" in said(capsys)
+
+
+def test_the_pairs_are_not_written_over(artefact, files, tmp_path, capsys):
+    pairs = tmp_path / "pairs.csv"
+    shutil.copy(files["test"], pairs)
+    before = pairs.read_bytes()
+    assert evaluate(artefact, str(pairs), "--output", str(pairs)) == 1
+    assert "is the file that is read" in said(capsys)
+    assert pairs.read_bytes() == before

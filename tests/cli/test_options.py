@@ -6,6 +6,7 @@ import pytest
 
 from flipkd.cli import data
 from flipkd.cli.options import parse
+from flipkd.errors import FlipkdError
 
 
 @dataclass
@@ -160,3 +161,21 @@ def test_what_was_given_is_printed_as_a_config_that_gives_it_again(tmp_path, cap
     (tmp_path / "c.yaml").write_text(capsys.readouterr().out)
     again = parse(options, "flipkd", ["--config", str(tmp_path / "c.yaml")])
     assert (again.delimiter, again.columns) == (";", {"text_a": "frage 1"})
+
+
+def test_home_is_found_however_a_path_is_given_and_a_text_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text = field(default="", metadata={"any_text": True})
+    options = make_dataclass("Paths", [("output", str | None, None), ("query", str, text)])
+    (tmp_path / "c.yaml").write_text("output: ~/x/r.html\n")
+    for words in (["--output=~/x/r.html"], ["--config", str(tmp_path / "c.yaml")]):
+        assert parse(options, "flipkd", words).output == str(tmp_path / "x" / "r.html")
+    assert parse(options, "flipkd", ["--query", "~/x is what?"]).query == "~/x is what?"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_a_config_of_another_encoding_is_one_error(tmp_path, encoding):
+    (tmp_path / "c.yaml").write_bytes("delimiter: ä\n".encode(encoding))
+    options = make_dataclass("Read", [("delimiter", str | None, None)])
+    with pytest.raises(FlipkdError, match="--config is not UTF-8"):
+        parse(options, "flipkd", ["--config", str(tmp_path / "c.yaml")])

@@ -48,3 +48,23 @@ def test_a_damaged_file_leaves_the_old_report(copy, capsys):
     assert main(["report", "--model", str(copy)]) == 1
     assert "metrics.json is damaged" in capsys.readouterr().err
     assert (copy / "report.html").read_text() == "the old one"
+
+
+def test_a_link_in_the_reports_place_is_replaced_and_what_it_leads_to_stays(copy, tmp_path):
+    precious = tmp_path / "precious.txt"
+    precious.write_text("mine")
+    (copy / "report.html").unlink()
+    (copy / "report.html").symlink_to(precious)
+    assert main(["report", "--model", str(copy)]) == 0
+    assert precious.read_text() == "mine"
+    assert not (copy / "report.html").is_symlink()
+
+
+@pytest.mark.parametrize("at", [4, 40, -12])
+def test_damaged_predictions_are_named(copy, at, capsys):
+    file = copy / "evaluation" / "predictions.parquet"
+    data = bytearray(file.read_bytes())
+    data[at : at + 4 if at > 0 else None] = b"\xff" * len(data[at : at + 4 if at > 0 else None])
+    file.write_bytes(data)
+    assert main(["report", "--model", str(copy), "--output", str(copy.parent / "r.html")]) == 1
+    assert f"error: {file} is damaged" in capsys.readouterr().err

@@ -133,3 +133,11 @@ def test_json_lines_are_gone_through_twice_however_packed(tmp_path, ending):
     file.write_bytes(packed(str(file), lines))
     table = read_pairs(str(file))
     assert (table.text_a, table.extra) == (["a", "c"], {"by": ["", "me"]})
+
+
+@pytest.mark.parametrize("written", ["utf-16-le", "utf-8"])
+def test_utf16_without_its_mark_is_refused_with_the_names_that_read_it(tmp_path, written):
+    file = tmp_path / "pairs.csv"
+    file.write_bytes("text_a,text_b\nhow,why\n".encode(written))
+    with pytest.raises(FlipkdError, match="line 1: not valid utf-16.*utf-16-le or utf-16-be"):
+        choose_encoding(str(file), "utf-16")

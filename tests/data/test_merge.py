@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -237,3 +238,12 @@ def test_the_first_line_of_a_file_without_a_header_is_a_pair_like_any_other(tmp_
         comma.join(row) + "\n" for row in [("hi", "hello", "no"), ("pin", "card", "yes")]
     )
     assert found.relabelled == {1: (1, 0), 2: (0, 1)}
+
+
+def test_a_list_whose_line_ends_a_spreadsheet_has_changed_finds_its_pairs(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_bytes(b'text_a,text_b,label\r\n"one\r\ntwo",b,1\r\nc,d,0\r\n')
+    decided = [replace(each, text_a="one\ntwo") for each in decide(path, {2: 0})]
+    output = tmp_path / "new.csv"
+    merge(str(path), decided, output)
+    assert output.read_bytes() == b'text_a,text_b,label\r\n"one\r\ntwo",b,0\r\nc,d,0\r\n'

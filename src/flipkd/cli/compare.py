@@ -64,7 +64,7 @@ def run(options: Options) -> None:
     from flipkd.evaluation.paired import compare_systems
     from flipkd.evaluation.slices import slices_of
     from flipkd.evaluation.verdict import markdown, verdict
-    from flipkd.files import require_no_folder, write_whole
+    from flipkd.files import require_apart, require_no_folder, write_whole
     from flipkd.matching.systems import read_system
 
     for name in ("a", "b", "test"):
@@ -78,6 +78,8 @@ def run(options: Options) -> None:
         if threshold is not None and not math.isfinite(threshold):
             raise FlipkdError(f"--threshold-{name} is {threshold}; it must be a number.")
     require_no_folder(options.output, options.markdown)
+    require_apart(options.output, options.test, options.a, options.b)
+    require_apart(options.markdown, options.test, options.a, options.b, *filter(None, [options.output]))
     test = read_pairs(
         options.test,
         columns=options.columns,

@@ -53,7 +53,7 @@ def run(options: Options) -> None:
     from flipkd.data.splits import warn_of_dependence
     from flipkd.evaluation.calibration import in_words
     from flipkd.evaluation.table import comparison_table
-    from flipkd.files import require_no_folder, write_whole
+    from flipkd.files import require_apart, require_no_folder, write_whole
     from flipkd.matching.matcher import Matcher
     from flipkd.matching.measured import measure_artefact
 
@@ -61,6 +61,7 @@ def run(options: Options) -> None:
         if not getattr(options, name):
             raise FlipkdError(f"--{name} is missing.")
     require_no_folder(options.output)
+    require_apart(options.output, options.test)
     pairs = read_pairs(
         options.test,
         columns=options.columns,

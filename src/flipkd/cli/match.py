@@ -63,6 +63,7 @@ def run(options: Options) -> None:
     from flipkd.data.delimited import written_csv
     from flipkd.data.reader import iter_pairs
     from flipkd.evaluation.decisions import ACCEPT, REJECT, REVIEW
+    from flipkd.files import require_apart
     from flipkd.matching.matcher import Matcher
     from flipkd.matching.vectors import VectorCache
 
@@ -72,8 +73,7 @@ def run(options: Options) -> None:
     output = Path(options.output)
     if output.suffix != ".csv":
         raise FlipkdError(f"--output {output} must end in .csv, the format that is written.")
-    if output.resolve() == Path(options.pairs).resolve():
-        raise FlipkdError(f"--output {output} is the file that is read. Name a new one.")
+    require_apart(output, options.pairs)
     matcher = Matcher.from_pretrained(
         options.model,
         device=options.device,

@@ -2,11 +2,14 @@
 
 from dataclasses import fields, is_dataclass
 from itertools import takewhile
+from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentParser, set_parsing_settings
+
+from flipkd.errors import FlipkdError
 
 T = TypeVar("T")
 
@@ -25,10 +28,15 @@ def parse(options: type[T], prog: str, words: list[str]) -> T:
     words = _name_first(words, positionals(options))
     parser.add_class_arguments(options, as_group=False)
     spelled, texts = _spelled(words, options)
-    found = parser.parse_args(spelled)
+    try:
+        found = parser.parse_args(spelled)
+    except UnicodeDecodeError as error:
+        raise FlipkdError(f"The file of --config is not UTF-8 ({error}). Save it as UTF-8.") from error
     found.pop("config", None)
     given = parser.instantiate(found).as_dict()
-    made: T = options(**{name: _restored(value, texts) for name, value in given.items()})
+    paths = {field.name for field in fields(options) if not field.metadata.get("any_text")}
+    restored = {name: _restored(value, texts) for name, value in given.items()}
+    made: T = options(**{name: _at_home(value) if name in paths else value for name, value in restored.items()})
     return made
 
 
@@ -110,6 +118,11 @@ def _restored(value: Any, texts: dict[str, str]) -> Any:
     if isinstance(value, dict):
         return {key: _restored(one, texts) for key, one in value.items()}
     return texts.get(value, value) if isinstance(value, str) else value
+
+
+def _at_home(value: Any) -> Any:
+    """A value with ~ for the home folder, which a shell leaves in --output=~/x and nobody else expands in YAML."""
+    return str(Path(value).expanduser()) if isinstance(value, str) and value.startswith("~/") else value
 
 
 def _is_dictionary(kind: Any) -> bool:

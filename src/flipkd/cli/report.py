@@ -30,5 +30,6 @@ def run(options: Options) -> None:
     makers = {".html": html_report, ".md": model_card}
     if output.suffix not in makers:
         raise FlipkdError(f"--output {output} must end in .html, for the report, or in .md, for the model card.")
-    write_whole(output, makers[output.suffix](folder))
+    # What the artefact has at the default place may be a link: to a hub's cache, or to wherever a stranger liked.
+    write_whole(output, makers[output.suffix](folder), through_links=options.output is not None)
     announce("report", output, f"from the files in {folder}")

@@ -105,6 +105,8 @@ def _fault(path: str, encoding: str) -> Fault | None:
             except UnicodeDecodeError as error:
                 before = error.object[: error.start].decode(error.encoding, "ignore")
                 return Fault(lines + before.count("\n") + 1, wide + _wide(before))
+            except UnicodeError:  # UTF-16 says no more of a file without its mark.
+                return Fault(1, 0)
             if not block:
                 return None
             lines += text.count("\n")
@@ -156,7 +158,7 @@ def choose_encoding(path: str, asked: str | None) -> str:
         if fault is not None:
             raise FlipkdError(
                 f"{path}, line {fault.line}: not valid {asked}. Leave --encoding out to let the file decide, "
-                "or name the encoding it was written in."
+                "or name the encoding it was written in; of UTF-16 without a byte-order mark, utf-16-le or utf-16-be."
             )
         return chosen
     with open_bytes(path) as stream:

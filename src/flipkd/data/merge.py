@@ -94,7 +94,8 @@ def _changes(decided: Sequence[Relabelled], table: PairTable) -> dict[int, int |
     for each in decided:
         row = rows.get(each.line)
         there = None if row is None else (table.text_a[row], table.text_b[row])
-        if row is None or there != (each.text_a, each.text_b):
+        # A spreadsheet writes one kind of line end, whatever stood in the cells.
+        if row is None or [*map(_lines, there or ())] != [_lines(each.text_a), _lines(each.text_b)]:
             raise FlipkdError(
                 f"{each.place}: this pair is not at line {each.line} of {table.source}. The file, or the texts in the "
                 "list, have changed since it was written: list the errors again. If a spreadsheet saved the list in "
@@ -112,6 +113,10 @@ def _changes(decided: Sequence[Relabelled], table: PairTable) -> dict[int, int |
                 "Decide on one."
             )
     return {line: each.new_label for line, each in first.items()}
+
+
+def _lines(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _refuse_contradictions(table: PairTable, after: dict[int, int | None], changes: dict[int, int | None]) -> None:

@@ -43,13 +43,13 @@ def mistakes(records: Records) -> Table:
         label, said, match = (table[name].to_numpy() for name in ("label", probability, "match"))
         review = np.array(table["decision"].to_pylist()) == REVIEW if decisions else None
         wrong = worst_mistakes(label, said, match, review).tolist()
-    except (pa.ArrowException, TypeError, ValueError) as error:
+        chosen = [(kind, row) for kind in KINDS for row in [row for row in wrong if label[row] == kind][:SHOWN]]
+        cells = [{name: table[name][row].as_py() for name in columns} for _, row in chosen]
+    except (pa.ArrowException, OSError, TypeError, ValueError) as error:
         raise FlipkdError(f"{path} is damaged ({error}). Take the artefact from where it came once more.") from error
-    chosen = [(kind, row) for kind in KINDS for row in [row for row in wrong if label[row] == kind][:SHOWN]]
     rows = []
-    for kind, row in chosen:
-        cells = ((name, table[name][row].as_py(), form) for name, form in columns.items())
-        made = tuple(shown(value, file, (str(row), name), form) for name, value, form in cells)
+    for (kind, row), found in zip(chosen, cells, strict=True):
+        made = tuple(shown(found[name], file, (str(row), name), form) for name, form in columns.items())
         rows.append(Row(KINDS[kind], made, f"{file}: {row}"))
     decided = "every measured pair is decided rightly" if review is None else "no pair is accepted or rejected wrongly"
     return Table(caption, file, tuple(columns), tuple(rows), empty=f"There are none: {decided}.")

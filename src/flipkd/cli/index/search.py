@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ HEADER = ("query", "rank", "id", "question", "answer", "similarity", "logit", "p
 class Options(SearchOptions):
     """Search an index. A query whose best entry is no match by the threshold policy gets no answer."""
 
-    query: str = ""
+    query: str = field(default="", metadata={"any_text": True})
     """One query."""
     queries: str | None = None
     """Or a text file of queries, one a line."""
