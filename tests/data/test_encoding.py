@@ -139,5 +139,5 @@ def test_json_lines_are_gone_through_twice_however_packed(tmp_path, ending):
 def test_utf16_without_its_mark_is_refused_with_the_names_that_read_it(tmp_path, written):
     file = tmp_path / "pairs.csv"
     file.write_bytes("text_a,text_b\nhow,why\n".encode(written))
-    with pytest.raises(FlipkdError, match="line 1: not valid utf-16.*utf-16-le or utf-16-be"):
+    with pytest.raises(FlipkdError, match=r"line 1: not valid utf-16.*utf-16-le or utf-16-be"):
         choose_encoding(str(file), "utf-16")

@@ -3,6 +3,7 @@
 import pytest
 
 from flipkd import FaqIndex
+from flipkd.errors import FlipkdError
 
 pytest.importorskip("milvus_lite", reason="needs the extra index")
 
@@ -19,3 +20,25 @@ def test_an_entry_is_found_by_its_answer_where_that_is_indexed(matcher, entries,
     for with_answer, found in ((True, ("open",)), (False, ())):
         with FaqIndex.build(matcher, entries, tmp_path / f"idx-{with_answer}", with_answer=with_answer) as index:
             assert index.search("online", first_stage="bm25").candidates == found
+
+
+@pytest.mark.parametrize("foreign", ["faq.csv", "databases/shop/collections/orders/schema.json"])
+def test_what_else_is_in_an_indexs_folder_is_not_lost(matcher, entries, tmp_path, foreign):
+    FaqIndex.build(matcher, entries, tmp_path / "idx").close()
+    file = tmp_path / "idx" / foreign
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("mine")
+    with pytest.raises(FlipkdError, match=r"too \((faq.csv|database shop)\), which would be lost"):
+        FaqIndex.build(matcher, entries[:2], tmp_path / "idx", overwrite=True)
+    assert file.read_text() == "mine"
+
+
+def test_of_a_link_the_index_it_leads_to_is_replaced(matcher, entries, tmp_path):
+    FaqIndex.build(matcher, entries, tmp_path / "there").close()
+    link = tmp_path / "idx"
+    link.symlink_to(tmp_path / "there")
+    FaqIndex.build(matcher, entries[:2], link, overwrite=True).close()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["idx", "there"]
+    assert link.is_symlink()
+    with FaqIndex.open(tmp_path / "there", matcher) as index:
+        assert len(index) == 2

@@ -1,5 +1,10 @@
 """FAQ files, and what is refused in them."""
 
+import json
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from flipkd.errors import FlipkdError
@@ -64,3 +69,31 @@ def test_entries_from_python_are_counted():
 def test_the_answer_joins_the_text_where_asked():
     assert Entry("a", "How?", "So.").text(True) == "How?\nSo."
     assert Entry("a", "How?", "So.").text(False) == Entry("a", "How?").text(True) == "How?"
+
+
+def test_further_columns_are_kept_as_written_and_what_is_missing_is_empty(tmp_path):
+    table = pa.table(
+        {
+            "id": ["a"],
+            "question": ["How?"],
+            "answer": pa.array([float("nan")]),
+            "tags": [["x", "y"]],
+            "on": [date(2026, 1, 2)],
+            "live": [True],
+        }
+    )
+    pq.write_table(table, tmp_path / "faq.parquet")
+    extra = {"tags": '["x", "y"]', "on": "2026-01-02", "live": "true"}
+    assert read_entries(str(tmp_path / "faq.parquet")) == [Entry("a", "How?", "", extra)]
+
+
+def test_a_cell_that_is_no_text_is_named_with_its_column(file):
+    with pytest.raises(FlipkdError, match=r"line 1: column 'question' holds \['x'\], which is no text"):
+        read_entries(file('{"id": "a", "question": ["x"]}\n', "faq.jsonl"))
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x01", "\x0b", "\x1f"])
+def test_an_id_that_the_engine_cannot_look_up_is_refused_with_its_line(file, character):
+    text = json.dumps({"id": f"a{character}", "question": "How?"}) + "\n"
+    with pytest.raises(FlipkdError, match=r"faq.jsonl, line 1: the id .* has a control character"):
+        read_entries(file(text, "faq.jsonl"))

@@ -174,6 +174,9 @@ def test_models_are_listed_with_the_default_first(client, served):
         ),
         ("/rerank", {"query": "a", "documents": ["x"], "top_n": -1}, "top_n"),
         ("/rerank", {"query": "a", "documents": ["x"], "max_tokens_per_doc": 9}, "max_tokens_per_doc"),
+        ("/rerank", {"query": "a", "documents": ["x"], "max_tokens_per_query": 9}, "max_tokens_per_query"),
+        ("/score", {"text_1": "a", "text_2": "b", "chat_template_kwargs": {"x": "x"}}, "chat_template_kwargs"),
+        ("/v1/embeddings", {"input": "a", "add_special_tokens": False}, "encoded as in training"),
         ("/rerank", {"query": " ", "documents": ["x"]}, "empty text"),
         ("/match", {"pairs": [["a", "b", "c"]]}, "pairs.0"),
     ],
@@ -189,6 +192,8 @@ def test_what_would_be_misread_is_refused_in_openais_shape(client, path, body, w
 
 def test_fields_that_change_nothing_are_ignored(client):
     extra = {"user": "u", "priority": 3, "truncate_prompt_tokens": -1, "use_activation": True, "something": [1]}
+    extra |= {"max_tokens_per_doc": 0, "max_tokens_per_query": 0, "chat_template_kwargs": {}}
+    extra |= {"add_special_tokens": True}
     plain = good(client, "/score", text_1=QUERY, text_2=DOCUMENTS)
     assert good(client, "/score", text_1=QUERY, text_2=DOCUMENTS, **extra)["data"] == plain["data"]
 

@@ -31,7 +31,8 @@ def test_a_teacher_that_knows_the_training_labels_leaks(said):
     report = check_leak(LABELS, PERFECT, LABELS, BLIND, out_of_fold=False)
     assert report.leaks
     assert (report.auc_train, report.auc_validation) == (1, 0.5)
-    assert "fitted on the training pairs" in said[0]
+    assert "seems to have been fitted on the training pairs" in said[0]
+    assert "a standard error of 0." in said[0]
 
 
 def test_one_that_does_as_well_on_validation_does_not(said):

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from flipkd.data.table import PairTable
 from flipkd.teacher import training
 from flipkd.teacher.record import read_record
-from flipkd.teacher.signal import training_signal
+from flipkd.teacher.signal import _calibrate, training_signal
 from flipkd.teacher.teacher import Teacher
 from flipkd.teacher.training import TeacherConfig, fit_teacher
 
@@ -154,3 +155,19 @@ def test_soft_labels_are_calibrated_on_pairs_the_teacher_did_not_see(fitted, rea
     chief, held_out = load(folder / "all"), make_pairs(20, seed=50)
     probability = signal.probability(chief.similarity(held_out.text_a, held_out.text_b), np.full(20, 2))
     assert probability.mean() == pytest.approx(held_out.label.mean(), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("similarity", "words"),
+    [
+        ([0.62, 0.70, 0.74, 0.58, 0.35, 0.20], "3 of a class are few"),
+        ([0.50, 0.45, 0.62, 0.48, 0.55, 0.60] * 10, "a higher similarity means fewer matches"),
+    ],
+)
+def test_soft_labels_that_may_mislead_are_told(similarity, words, said):
+    n = len(similarity)
+    label = np.tile(np.repeat([1, 0], 3), n // 6)
+    table = PairTable(["a"] * n, ["b"] * n, label, "v.csv", list(range(n)), {})
+    _calibrate(np.asarray(similarity), table, np.asarray(similarity), table, chief=True)
+    assert len(said) == 1
+    assert words in said[0]

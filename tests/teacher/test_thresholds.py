@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from flipkd.errors import FlipkdError
-from flipkd.teacher.thresholds import DualThresholds, fit_thresholds, random_ceiling, threshold_report
+from flipkd.teacher.thresholds import DualThresholds, fit_thresholds, random_ceiling, threshold_report, warn_of_veto
 
 # A coarse grid gives ties and equal similarities often.
 SIMILARITY = st.one_of(st.integers(-4, 4).map(lambda k: k / 4), st.floats(-1, 1, width=32))
@@ -134,3 +134,15 @@ def test_hardly_a_random_pair_is_above_the_random_ceiling():
     ceiling = random_ceiling(vectors, np.repeat([0, 1], 400), seed=0)
     cosine = (vectors[:400] @ vectors[:400].T)[~np.eye(400, dtype=bool)]
     assert (cosine > ceiling).mean() == pytest.approx(0.001, abs=0.0005)
+
+
+def test_a_veto_that_drops_much_of_a_rare_class_is_told_and_a_higher_precision_mends_it(said):
+    matches, others = np.linspace(0.3, 1, 20), np.linspace(-0.5, 0.2, 380)  # told apart without error
+    t, y = np.concatenate([matches, others]), np.repeat([1, 0], [20, 380])
+    warn_of_veto(threshold_report(t, y, fit_thresholds(t, y)))
+    assert len(said) == 1
+    assert "leave out 8 of 20 matches" in said[0]
+    assert "here 0.95" in said[0]
+    warn_of_veto(threshold_report(t, y, fit_thresholds(t, y, precision=0.99)))
+    warn_of_veto(threshold_report(t[:40], y[:40], fit_thresholds(t[:40], y[:40])))
+    assert len(said) == 1

@@ -242,3 +242,11 @@ def test_each_teacher_is_trained_on_one_gpu(fit, kind, request, tmp_path, monkey
     monkeypatch.setattr("flipkd.teacher.trainer.use_one_gpu", lambda args: kept.append(args.train_batch_size))
     fit(tmp_path / "teacher", base=request.getfixturevalue(kind))
     assert kept == [CONFIG.batch_size] * 3
+
+
+def test_validation_of_one_class_is_refused_before_anything_is_trained(fit, tmp_path, make_pairs):
+    pairs = make_pairs(12)
+    matches = pairs.select(np.flatnonzero(pairs.label == 1))
+    with pytest.raises(FlipkdError, match="the teacher is measured on pairs of both labels"):
+        fit(tmp_path / "out", validation=matches)
+    assert not (tmp_path / "out").exists()

@@ -34,15 +34,20 @@ def parse(options: type[T], prog: str, words: list[str]) -> T:
         raise FlipkdError(f"The file of --config is not UTF-8 ({error}). Save it as UTF-8.") from error
     found.pop("config", None)
     given = parser.instantiate(found).as_dict()
-    paths = {field.name for field in fields(options) if not field.metadata.get("any_text")}
+    free = any_texts(options)
     restored = {name: _restored(value, texts) for name, value in given.items()}
-    made: T = options(**{name: _at_home(value) if name in paths else value for name, value in restored.items()})
+    made: T = options(**{name: value if name in free else _at_home(value) for name, value in restored.items()})
     return made
 
 
 def positionals(options: type) -> tuple[str, ...]:
     """Fields that may be given without their name, as the first words, in this order."""
     return tuple(field.name for field in fields(options) if field.metadata.get("first_word"))
+
+
+def any_texts(options: type) -> set[str]:
+    """Fields that hold texts of the user's, in which nothing has a meaning."""
+    return {field.name for field in fields(options) if field.metadata.get("any_text")}
 
 
 def _name_first(words: list[str], names: tuple[str, ...]) -> list[str]:

@@ -49,7 +49,7 @@ def run(options: Options) -> None:
     from flipkd.console import announce
     from flipkd.data.reader import read_pairs
     from flipkd.device import choose_training_device
-    from flipkd.distill.splits import split_validation
+    from flipkd.distill.splits import keep_apart, split_validation
     from flipkd.teacher.training import fit_teacher
 
     for name in ("train", "output"):
@@ -68,6 +68,7 @@ def run(options: Options) -> None:
         train, validation = split_validation(train, options.validation_share, options.seed)
     else:
         validation = read(options.validation)
+        keep_apart({"training": train, "validation": validation})
     fit_teacher(
         options.teacher, train, Path(options.output), options.training,
         seed=options.seed, validation=validation, device=choose_training_device(options.device),

@@ -28,7 +28,7 @@ def _texts(cells: Sequence[Any], places: Sequence[str], source: str, column: str
     return texts
 
 
-def _as_written(cell: Any) -> str:
+def as_written(cell: Any) -> str:
     """A cell of an extra column: a string as it is, anything else as JSON would write it."""
     if cell is None or isinstance(cell, str):
         return cell or ""
@@ -67,7 +67,7 @@ def build_chunk(
     blank = [is_empty(a) or is_empty(b) for a, b in zip(text_a, text_b, strict=True)]
     if empty == "fail" and any(blank):
         raise _empty_error(source, [place for place, bare in zip(places, blank, strict=True) if bare])
-    extra = {header[at]: [_as_written(cell) for cell in batch.columns[at]] for at in found.extra}
+    extra = {header[at]: [as_written(cell) for cell in batch.columns[at]] for at in found.extra}
     table = PairTable(text_a, text_b, None, source, batch.places, extra)
     kept = list(range(len(table)))
     if empty == "drop" and any(blank):

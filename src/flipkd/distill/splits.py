@@ -1,5 +1,6 @@
 """The pairs of a run: read, split where need be, and checked for what training cannot bear."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -77,7 +78,7 @@ def read_splits(config: DistillConfig) -> Splits:
                 f"The {name} pairs ({table.source}) are all labelled {label[0] if len(label) else 'nothing'}; "
                 "matches and non-matches are both needed."
             )
-    _keep_apart(splits)
+    keep_apart(splits.tables)
     if config.unlabelled is None:
         return splits
     known = {text_key(text) for table in splits.tables.values() for text in table.texts()}
@@ -107,13 +108,16 @@ def split_validation(pairs: PairTable, share: float, seed: int) -> tuple[PairTab
     return pairs.select(kept), pairs.select(held_out)
 
 
-def _keep_apart(splits: Splits) -> None:
+def keep_apart(splits: Mapping[str, PairTable]) -> None:
     """Warn of pairs that share a text with an earlier split.
+
+    Args:
+        splits: Pairs by the split's name.
 
     Raises:
         FlipkdError: If two splits are the same pairs, in whatever order.
     """
-    tables = list(splits.tables.items())
+    tables = list(splits.items())
     pairs = {name: set(pair_keys(table.text_a, table.text_b)) for name, table in tables}
     for (earlier, before), (later, after) in combinations(tables, 2):
         if pairs[earlier] == pairs[later]:

@@ -19,7 +19,7 @@ from flipkd.evaluation.calibrators import (
     mean_and_error,
     prior_shift,
 )
-from flipkd.evaluation.checks import both_classes, finite
+from flipkd.evaluation.checks import as_written, both_classes, finite, require_numbers
 from flipkd.evaluation.thresholds import best_threshold
 
 Array = NDArray[np.float64]
@@ -99,14 +99,18 @@ class Answer:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Answer":
-        """The answer that `as_dict` wrote, also after a way through JSON."""
-        steps = fields.get("steps")
-        made = {
-            "sources": tuple(fields["sources"]),
-            "weights": tuple(fields["weights"]),
-            "steps": None if steps is None else Steps.from_dict(steps),
-        }
-        return cls(**{**fields, **made})
+        """The answer that `as_dict` wrote, also after a way through JSON.
+
+        Raises:
+            FlipkdError: If it is not what was written.
+        """
+        with as_written("answer"):
+            sources, steps = tuple(fields["sources"]), fields.get("steps")
+            weights = dict(zip(sources, fields["weights"], strict=True))
+            curve = None if steps is None else Steps.from_dict(steps)
+            made = cls(**{**fields, "sources": sources, "weights": tuple(weights.values()), "steps": curve})
+            require_numbers(**weights, bias=made.bias, threshold=made.threshold)
+        return made
 
 
 def _columns(signals: Mapping[str, ArrayLike], sources: Sequence[str]) -> Array:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from flipkd.evaluation.answer import FEWEST, SIGNALS, Answer
 from flipkd.evaluation.calibrators import fit_logistic, prior_shift
-from flipkd.evaluation.checks import both_classes, finite
+from flipkd.evaluation.checks import as_written, both_classes, finite, require_numbers
 
 Array = NDArray[np.float64]
 
@@ -74,8 +74,15 @@ class Band:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Band":
-        """The band that `as_dict` wrote, also after a way through JSON."""
-        return cls(**{**fields, "encoder": Answer.from_dict(fields["encoder"])})
+        """The band that `as_dict` wrote, also after a way through JSON.
+
+        Raises:
+            FlipkdError: If it is not what was written.
+        """
+        with as_written("cascade"):
+            band = cls(**{**fields, "encoder": Answer.from_dict(fields["encoder"])})
+            require_numbers(low=band.low, high=band.high)
+        return band
 
 
 def turning_point(encoder: Answer) -> float:

@@ -1,5 +1,9 @@
 """What every evaluation asks of its numbers before it starts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import isfinite
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -50,3 +54,30 @@ def both_classes(label: ArrayLike, n: int) -> NDArray[np.int64]:
             "Add pairs of the missing label, or split the file so that each part has both."
         )
     return given.astype(np.int64)
+
+
+@contextmanager
+def as_written(what: str) -> Iterator[None]:
+    """Errors of fields that an artefact lacks or that were edited, as one of ours.
+
+    Args:
+        what: What the fields are of, such as ``answer``.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise FlipkdError(
+            f"The artefact's {what} is not what flipkd writes ({error}): it was edited. Take flipkd.json from where it "
+            "was made."
+        ) from error
+
+
+def require_numbers(**numbers: float) -> None:
+    """Check fields by name.
+
+    Raises:
+        ValueError: If one is no finite number.
+    """
+    for name, value in numbers.items():
+        if not isinstance(value, int | float) or not isfinite(value):
+            raise ValueError(f"{name} is {value!r}, no finite number")

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flipkd.errors import FlipkdError
-from flipkd.evaluation.checks import both_classes, finite
+from flipkd.evaluation.checks import as_written, both_classes, finite
 
 CONFIDENCE = 0.95
 """Of the lower bounds, which are one-sided."""
@@ -111,15 +110,10 @@ class Decision:
         Raises:
             FlipkdError: If it is not what was written.
         """
-        try:
+        with as_written("decision"):
             shares = fields["validation"]
             parts = {side: Part(**shares[side]) for side in ("accepted", "rejected")}
             return cls(**{**fields, "validation": Shares(**{**shares, **parts})})
-        except (KeyError, TypeError) as error:
-            raise FlipkdError(
-                f"The artefact's decision is not what flipkd writes ({error}): it was edited. Take flipkd.json from "
-                "where it was made."
-            ) from error
 
 
 def shares(

@@ -44,6 +44,8 @@ def choose_analyzer(texts: Sequence[str]) -> tuple[Analyzer, str]:
 
 
 def _local(place: Place, settings: Settings, fill: Fill, *, overwrite: bool) -> Store:
+    # Of a link, what it leads to is replaced.
+    place = replace(place, path=str(Path(place.path).resolve())) if Path(place.path).is_symlink() else place
     output = Path(place.path)
     require_free(place, overwrite=overwrite)
     partial = output.with_name(f"{output.name}.partial-{uuid4().hex[:8]}")

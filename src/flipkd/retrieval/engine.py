@@ -1,5 +1,6 @@
 """Where an index is, and the way to the engine there: Milvus Lite in a local folder, or a Milvus server."""
 
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -9,6 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from flipkd.errors import FlipkdError
+
+ENGINES_OWN = {"LOCK", "collections", "databases", "aliases.json", "database_properties.json", ".database-staging"}
+"""What Milvus Lite makes in its folder."""
+FILES = ("data_files", "delta_files")
+"""The lists of files in its manifest."""
+REBUILD = "Take the whole folder from where it came, or build the index again."
 
 
 @dataclass(frozen=True)
@@ -38,13 +45,16 @@ def read_token(file: str | None) -> str:
     """The token in a file; none where no file is named.
 
     Raises:
-        FlipkdError: If the file is missing.
+        FlipkdError: If the file is missing or not UTF-8.
     """
     if file is None:
         return ""
     if not Path(file).is_file():
         raise FlipkdError(f"{file}: no such file. It must hold the server's token.")
-    return Path(file).read_text(encoding="utf-8-sig").strip()
+    try:
+        return Path(file).read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise FlipkdError(f"{file}: not UTF-8 ({error}). Save it as UTF-8.") from error
 
 
 def exists_locally(place: Place) -> bool:
@@ -62,6 +72,29 @@ def require_index(place: Place) -> None:
         raise FlipkdError(f"{place} is no index. Make one: flipkd index build --output {place.path}")
 
 
+def require_whole(place: Place) -> None:
+    """Check that a local index has all its files, before the engine sees it.
+
+    It would go on without those that are missing. Where its list of them is damaged it would go on by an older one,
+    and remove the files that stand in the newer one alone.
+
+    Raises:
+        FlipkdError: If one is missing, or the list is damaged.
+    """
+    if place.remote:
+        return
+    folder = Path(place.path) / "collections" / place.collection
+    manifest = folder / "manifest.json"
+    try:
+        parts = json.loads(manifest.read_text(encoding="utf-8"))["partitions"]
+        files = [folder / "partitions" / part / file for part in parts for kind in FILES for file in parts[part][kind]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FlipkdError(f"{manifest} is damaged ({error}). {REBUILD}") from error
+    lost = next((file for file in files if not file.is_file()), None)
+    if lost is not None:
+        raise FlipkdError(f"{lost} is missing: a part of the index was lost or not copied. {REBUILD}")
+
+
 def require_free(place: Place, *, overwrite: bool) -> None:
     """Check that nothing stands in the way of an index at a local place.
 
@@ -74,7 +107,14 @@ def require_free(place: Place, *, overwrite: bool) -> None:
         raise FlipkdError(f"{place.path} is already there and is no index. Choose another --output.")
     if not overwrite:
         raise FlipkdError(f"{place.path} is already there. Choose another --output, or --overwrite it.")
+    foreign = sorted({file.name for file in Path(place.path).iterdir()} - ENGINES_OWN)
+    if foreign:
+        raise FlipkdError(
+            f"{place.path} holds what is no part of an index, too ({', '.join(foreign)}), which would be lost. Move it "
+            "elsewhere, or choose another --output."
+        )
     others = sorted({folder.name for folder in (Path(place.path) / "collections").iterdir()} - {place.collection})
+    others += sorted(f"database {folder.name}" for folder in (Path(place.path) / "databases").glob("*"))
     if others:
         raise FlipkdError(
             f"{place.path} holds other collections, too ({', '.join(others)}), which would be lost. Choose another "
@@ -137,8 +177,9 @@ def connect(place: Place) -> tuple[Any, Callable[[], None]]:
     except ImportError as error:
         raise FlipkdError("A FAQ index needs pymilvus and milvus-lite: pip install 'flipkd[index]'.") from error
 
-    # It prints the traceback of every error that it raises, too.
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+    # They print the traceback of every error that they raise, too.
+    for name in ("pymilvus", "milvus_lite"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if place.remote:
         try:
             client = MilvusClient(place.path, token=place.token)

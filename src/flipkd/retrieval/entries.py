@@ -1,12 +1,14 @@
 """The entries of a FAQ, and the file they come from."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from flipkd.console import announce
+from flipkd.data.chunks import as_written
 from flipkd.data.identity import is_empty
 from flipkd.data.reader import open_records
 from flipkd.errors import FlipkdError
@@ -17,6 +19,9 @@ NAMES = {
     "answer": ("answer", "reply", "response"),
 }
 """Names of the columns in any case; the first that is there counts."""
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ def content_hash(text: str) -> str:
 
 
 def check_entries(entries: Sequence[Entry], source: str | None = None, lines: Sequence[int] | None = None) -> None:
-    """Check that ids differ and that no id or question is empty.
+    """Check that ids differ and can be looked up, and that no id or question is empty.
 
     Args:
         entries: The entries.
@@ -58,6 +63,10 @@ def check_entries(entries: Sequence[Entry], source: str | None = None, lines: Se
         where = [f"{source}, line {line}" for line in lines]
     seen: dict[str, str] = {}
     for place, entry in zip(where, entries, strict=True):
+        if _CONTROL.search(entry.id):
+            raise FlipkdError(
+                f"{place}: the id {entry.id!r} has a control character, which the engine cannot look up. Take it out."
+            )
         if is_empty(entry.id) or is_empty(entry.question):
             what = "id" if is_empty(entry.id) else "question"
             raise FlipkdError(f"{place}: the {what} is empty. Fill it, or take the entry out.")
@@ -92,8 +101,8 @@ def read_entries(
         others = {name: place for place, name in enumerate(records.header) if place not in at.values()}
         for batch in records.batches:
             for line, *cells in zip(batch.places, *batch.columns, strict=True):
-                part = {role: _text(cells[place], path, line) for role, place in at.items()}
-                extra = {name: _text(cells[place], path, line) for name, place in others.items()}
+                part = {role: _text(cells[at[role]], path, line, records.header[at[role]]) for role in at}
+                extra = {name: as_written(cells[place]) for name, place in others.items()}
                 question = part["question"]
                 name = part["id"] if "id" in part else content_hash(question)[:16]
                 entries.append(Entry(name, question, part.get("answer", ""), extra))
@@ -133,9 +142,9 @@ def _columns(header: Sequence[str], named: dict[str, str], source: str) -> dict[
     return found
 
 
-def _text(cell: Any, source: str, line: int) -> str:
-    if cell is None:
+def _text(cell: Any, source: str, line: int, column: str) -> str:
+    if cell is None or cell != cell:  # NaN is how data frames write what is missing
         return ""
     if isinstance(cell, str | int | float):
-        return str(cell)
-    raise FlipkdError(f"{source}, line {line}: {cell!r} is no text. Make it a string.")
+        return as_written(cell)
+    raise FlipkdError(f"{source}, line {line}: column {column!r} holds {cell!r}, which is no text. Make it a string.")

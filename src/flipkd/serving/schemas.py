@@ -1,7 +1,6 @@
 """Requests and answers: vLLM's for scores and ranking, OpenAI's for vectors, our own for matches and search.
 
-Fields that are not known here are ignored, since clients send many, save those that would change the answer: they are
-refused, so that no request is silently misread.
+Fields that are not known here are ignored, since clients send many; those that would change the answer are refused.
 """
 
 from typing import Annotated, Any, Literal
@@ -13,7 +12,9 @@ from flipkd.serving.errors import FirstFault
 UNREAD: dict[str, tuple[tuple[Any, ...], str]] = {
     "truncate_prompt_tokens": ((None, -1), "each text is cut where it was cut in training"),
     "truncation_side": ((None, "right"), "texts are cut on the right, as in training"),
-    "max_tokens_per_doc": ((None,), "each text is cut where it was cut in training"),
+    "max_tokens_per_doc": ((None, 0), "each text is cut where it was cut in training"),
+    "max_tokens_per_query": ((None, 0), "each text is cut where it was cut in training"),
+    "add_special_tokens": ((None, True), "texts are encoded as in training"),
     "max_chunks_per_doc": ((None,), "a text is read once, up to where it was cut in training"),
     "rank_fields": ((None, ["text"]), "of a document its text alone is read"),
     "use_activation": ((None, True), "scores are calibrated probabilities; /match gives the logit"),
@@ -24,6 +25,7 @@ UNREAD: dict[str, tuple[tuple[Any, ...], str]] = {
     "instruction": ((None,), "the prompt is the artefact's own"),
     "messages": ((None,), "chats are not read; send texts"),
     "chat_template": ((None,), "the prompt is the artefact's own"),
+    "chat_template_kwargs": ((None, {}), "the prompt is the artefact's own"),
     "input_type": ((None, "search_query", "search_document"), "vectors are for retrieval, the same on both sides"),
 }
 """Fields of other servers that change an answer: what they may say here, and why nothing else."""

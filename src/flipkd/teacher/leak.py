@@ -60,6 +60,21 @@ def require_unseen(teacher: str, record: FitRecord, name: str, pairs: PairTable)
         )
 
 
+def require_measurable(table: PairTable) -> None:
+    """Check that pairs are labelled, with both labels.
+
+    Raises:
+        FlipkdError: If they are not.
+    """
+    label = table.require_labels()
+    matches = int(label.sum())
+    if not 0 < matches < len(label):
+        raise FlipkdError(
+            f"{table.source}: {matches} of {len(label)} pairs are matches; the teacher is measured on pairs of "
+            "both labels. Add pairs of the missing one."
+        )
+
+
 def auc(table: PairTable, similarity: NDArray[np.float32]) -> float:
     """ROC AUC of the similarities of labelled pairs.
 
@@ -72,14 +87,8 @@ def auc(table: PairTable, similarity: NDArray[np.float32]) -> float:
     """
     from sklearn.metrics import roc_auc_score
 
-    label = table.require_labels()
-    matches = int(label.sum())
-    if not 0 < matches < len(label):
-        raise FlipkdError(
-            f"{table.source}: {matches} of {len(label)} pairs are matches; the teacher is measured on pairs of "
-            "both labels. Add pairs of the missing one."
-        )
-    return float(roc_auc_score(label, similarity))
+    require_measurable(table)
+    return float(roc_auc_score(table.require_labels(), similarity))
 
 
 def _auc_error(table: PairTable, value: float) -> float:
@@ -130,8 +139,10 @@ def check_leak(
     report = LeakReport(train, held_out, False, f"{figures}; more than {LARGEST_GAP} apart would be a leak")
     if not report.leaks:
         return report
+    chance = float(np.hypot(_auc_error(pairs, train), _auc_error(validation, held_out)))
     warn(
-        f"The teacher was fitted on the training pairs: {figures}. Their own entries are left out of what the "
-        "student learns from it. Better: have flipkd fine-tune the teacher, out of fold."
+        f"The teacher seems to have been fitted on the training pairs: {figures} (the difference has a standard error "
+        f"of {chance:.3f}). Their own entries are left out of what the student learns from it. Better: have flipkd "
+        "fine-tune the teacher, out of fold."
     )
     return LeakReport(train, held_out, False, f"{figures}, more than {LARGEST_GAP} apart: a leak")

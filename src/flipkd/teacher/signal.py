@@ -18,6 +18,8 @@ from flipkd.teacher.thresholds import require_similarities
 
 LENGTH_TOLERANCE = 1e-2
 """How far a vector's length may be from 1, which half precision allows."""
+FEWEST = 10
+"""Pairs of a class from which on soft labels are not said to rest on too few."""
 
 
 # eq=False: arrays in a generated __eq__ raise.
@@ -159,9 +161,17 @@ def _calibrate(
     from sklearn.linear_model import LogisticRegression
 
     similarity, table = (on_validation, validation) if chief else (own, judged)
+    label = table.require_labels()
     # Hardly any penalty: one feature, whose unit is a cosine.
-    model = LogisticRegression(C=1e4).fit(similarity[:, None], table.require_labels())
-    return float(model.coef_[0, 0]), float(model.intercept_[0])
+    model = LogisticRegression(C=1e4).fit(similarity[:, None], label)
+    slope, fewest = float(model.coef_[0, 0]), int(min(label.sum(), len(label) - label.sum()))
+    if fewest < FEWEST or slope <= 0:
+        why = f"{fewest} of a class are few" if slope > 0 else "there a higher similarity means fewer matches"
+        warn(
+            f"The teacher's soft labels were fitted on {len(label)} pairs ({table.source}), and {why}: they may "
+            "mislead. Give more validation pairs, or leave them out: --soft-weight 0."
+        )
+    return slope, float(model.intercept_[0])
 
 
 def _record_for(teacher: str, pairs: PairTable) -> FitRecord | None:

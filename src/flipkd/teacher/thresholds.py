@@ -19,6 +19,8 @@ GAP = 0.01
 """Half the distance the thresholds get where they would cross."""
 RANDOM_PAIRS = 100_000
 BINS = 10
+MUCH = 0.25
+"""Share of a class that the teacher's veto may leave out without a word."""
 BAR = 30
 """Characters of the longest bar of the histogram."""
 
@@ -207,6 +209,30 @@ def random_ceiling(vectors: NDArray[np.float32], geometry: NDArray[np.int64], se
     fair = (left != right) & (geometry[left] == geometry[right])
     cosine = np.einsum("nd,nd->n", vectors[left[fair]], vectors[right[fair]])
     return float(np.quantile(cosine, 0.999))
+
+
+def warn_of_veto(report: ThresholdReport) -> None:
+    """Say where the veto leaves out much of a class: often the thresholds' fault and not the teacher's.
+
+    Where a class is rare, most pairs are of the other one at any similarity, so a precision below that one's share asks
+    nothing of the teacher.
+
+    Args:
+        report: Of validation.
+    """
+    matches = report.kept_matches + report.dropped_matches
+    larger = max(matches, report.n - matches) / report.n
+    for what, dropped, count in (
+        ("matches", report.dropped_matches, matches),
+        ("non-matches", report.dropped_non_matches, report.n - matches),
+    ):
+        if dropped > MUCH * count:
+            warn(
+                f"The dual thresholds leave out {dropped} of {count} {what} of validation, as pairs whose label the "
+                "teacher contradicts. A higher --threshold-precision leaves out fewer; one near the share of the "
+                f"larger class, here {larger:.2f}, asks hardly anything of the teacher. Or set --tau-p and --tau-n by "
+                "the table above."
+            )
 
 
 def threshold_report(similarity: ArrayLike, label: ArrayLike, thresholds: DualThresholds) -> ThresholdReport:

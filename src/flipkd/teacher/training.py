@@ -16,7 +16,7 @@ from flipkd.data.splits import folds
 from flipkd.data.table import PairTable
 from flipkd.device import require_one_process
 from flipkd.errors import FlipkdError
-from flipkd.teacher.leak import auc
+from flipkd.teacher.leak import auc, require_measurable
 from flipkd.teacher.loading import Kind, fingerprint, kind_of, load_model, resolve, without_bars
 from flipkd.teacher.record import ALL, RECORD, FitRecord, fold_names, is_fitted, read_record
 from flipkd.teacher.teacher import Teacher
@@ -91,6 +91,8 @@ def fit_teacher(
     kind, reason = kind_of(base)
     announce("teacher to fine-tune", f"{name}, a {kind}-encoder", reason)
     _require_both_classes(pairs)
+    if validation is not None:
+        require_measurable(validation)
     record = _begin(_plan(name, base, kind, pairs, config, seed), output)
     measured_on = None if validation is None else validation.digest()
     fold = np.asarray(record.fold)
