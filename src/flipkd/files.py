@@ -56,6 +56,7 @@ def written_whole(file: Path, *, through_links: bool = True) -> Iterator[Path]:
         file = file.resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_of(file)
+    partial.unlink(missing_ok=True)  # A link of that name in a stranger's folder would be followed.
     try:
         yield partial
         partial.replace(file)
@@ -90,18 +91,22 @@ def require_no_folder(*files: str | Path | None) -> None:
             raise FlipkdError(f"{file} is a folder: name a file to write.")
 
 
-def require_apart(output: str | Path | None, *read: str | Path) -> None:
-    """Refuse to write over a file that is read.
+def require_apart(output: str | Path | None, *others: str | Path | None, why: str = "is read") -> None:
+    """Refuse to write over another file of the command's; what is no file, such as /dev/null, takes all.
 
     Args:
         output: The file to write; None is nothing to write.
-        read: What the command reads: files, or names that are none.
+        others: Files, or names that are none.
+        why: What is done with the others.
 
     Raises:
-        FlipkdError: If they are one file.
+        FlipkdError: If it is one of them.
     """
-    if output is not None and Path(output).resolve() in [Path(each).resolve() for each in read]:
-        raise FlipkdError(f"{output} is the file that is read. Name a new one.")
+    if output is None or (Path(output).exists() and not Path(output).is_file()):
+        return
+    # Not Path.resolve, to which a loop of links is an error.
+    if os.path.realpath(output) in [os.path.realpath(other) for other in others if other is not None]:
+        raise FlipkdError(f"{output} is the file that {why}. Name a new one.")
 
 
 _HELD: dict[Path, "FileLock"] = {}

@@ -113,3 +113,11 @@ def test_what_is_read_is_not_written_over(two, option, file, capsys):
     assert compare(two, option, str(path)) == 1
     assert "is the file that is read. Name a new one." in " ".join(capsys.readouterr().err.split())
     assert path.read_bytes() == before
+
+
+def test_both_reports_may_go_nowhere_and_not_to_one_file(two, tmp_path, capsys):
+    assert compare(two, "--output", "/dev/null", "--markdown", "/dev/null", "--draws", "100") == 0
+    one = str(tmp_path / "r.md")
+    assert compare(two, "--output", one, "--markdown", one) == 1
+    assert "is the file that --output names. Name a new one." in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == []

@@ -166,10 +166,14 @@ def test_what_was_given_is_printed_as_a_config_that_gives_it_again(tmp_path, cap
 def test_home_is_found_however_a_path_is_given_and_a_text_stays(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     text = field(default="", metadata={"any_text": True})
-    options = make_dataclass("Paths", [("output", str | None, None), ("query", str, text)])
+    named = field(default_factory=dict)
+    options = make_dataclass(
+        "Paths", [("output", str | None, None), ("query", str, text), ("against", dict[str, str], named)]
+    )
     (tmp_path / "c.yaml").write_text("output: ~/x/r.html\n")
     for words in (["--output=~/x/r.html"], ["--config", str(tmp_path / "c.yaml")]):
         assert parse(options, "flipkd", words).output == str(tmp_path / "x" / "r.html")
+    assert parse(options, "flipkd", ["--against.test=~/t.csv"]).against == {"test": str(tmp_path / "t.csv")}
     assert parse(options, "flipkd", ["--query", "~/x is what?"]).query == "~/x is what?"
 
 

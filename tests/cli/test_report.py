@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from flipkd.cli.main import main
+from flipkd.files import partial_of
 
 
 @pytest.fixture
@@ -68,3 +69,12 @@ def test_damaged_predictions_are_named(copy, at, capsys):
     file.write_bytes(data)
     assert main(["report", "--model", str(copy), "--output", str(copy.parent / "r.html")]) == 1
     assert f"error: {file} is damaged" in capsys.readouterr().err
+
+
+def test_a_link_where_the_part_would_be_written_is_not_followed(copy, tmp_path):
+    precious = tmp_path / "precious.txt"
+    precious.write_text("mine")
+    partial_of(copy / "report.html").symlink_to(precious)
+    assert main(["report", "--model", str(copy)]) == 0
+    assert precious.read_text() == "mine"
+    assert not (copy / "report.html").is_symlink()

@@ -137,6 +137,15 @@ def test_the_encoding_and_its_mark_stay(tmp_path, encoding):
     assert output.read_bytes() == (mark + text.replace("再见,0", "再见,1")).encode(encoding)
 
 
+def test_utf32_that_was_named_stays_utf32(tmp_path):
+    path, output = tmp_path / "pairs.csv", tmp_path / "new.csv"
+    text = "text_a,text_b,label\n你好,您好,1\n再见,不见,0\n"
+    path.write_bytes(text.encode("utf-32"))
+    decided = [Relabelled("再见", "不见", 0, 1, str(path), 3, "list.csv, line 2")]
+    merge(str(path), decided, output, encoding="utf-32")
+    assert output.read_bytes() == text.replace("不见,0", "不见,1").encode("utf-32")
+
+
 def test_a_packed_file_stays_packed(tmp_path):
     path = tmp_path / "pairs.csv.gz"
     path.write_bytes(gzip.compress(b"text_a,text_b,label\na,b,1\nc,d,0\n"))

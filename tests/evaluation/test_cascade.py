@@ -216,7 +216,7 @@ def test_comes_back_from_json_as_it_was():
 @pytest.mark.parametrize("edit", [{"low": None}, {"high": float("inf")}, {"encoder": 3}, {"of_nobody": 1}])
 def test_edited_fields_are_one_error(edit):
     band = Band(0.25, 0.75, Answer(("encoder",), (1.0,), 0.0, 0.5, ""), 0.5, 0.0, 0.0, 100, "by hand")
-    with pytest.raises(FlipkdError, match="is not what flipkd writes"):
+    with pytest.raises(FlipkdError, match="is not what this flipkd writes"):
         Band.from_dict(band.as_dict() | edit)
 
 

@@ -80,10 +80,11 @@ def test_further_columns_are_kept_as_written_and_what_is_missing_is_empty(tmp_pa
             "tags": [["x", "y"]],
             "on": [date(2026, 1, 2)],
             "live": [True],
+            "weight": pa.array([float("nan")]),
         }
     )
     pq.write_table(table, tmp_path / "faq.parquet")
-    extra = {"tags": '["x", "y"]', "on": "2026-01-02", "live": "true"}
+    extra = {"tags": '["x", "y"]', "on": "2026-01-02", "live": "true", "weight": ""}
     assert read_entries(str(tmp_path / "faq.parquet")) == [Entry("a", "How?", "", extra)]
 
 

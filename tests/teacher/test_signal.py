@@ -4,7 +4,7 @@ import pytest
 from flipkd.data.table import PairTable
 from flipkd.teacher import training
 from flipkd.teacher.record import read_record
-from flipkd.teacher.signal import _calibrate, training_signal
+from flipkd.teacher.signal import _warn_of_soft_labels, training_signal
 from flipkd.teacher.teacher import Teacher
 from flipkd.teacher.training import TeacherConfig, fit_teacher
 
@@ -158,16 +158,20 @@ def test_soft_labels_are_calibrated_on_pairs_the_teacher_did_not_see(fitted, rea
 
 
 @pytest.mark.parametrize(
-    ("similarity", "words"),
-    [
-        ([0.62, 0.70, 0.74, 0.58, 0.35, 0.20], "3 of a class are few"),
-        ([0.50, 0.45, 0.62, 0.48, 0.55, 0.60] * 10, "a higher similarity means fewer matches"),
-    ],
+    ("n", "slope", "words"),
+    [(6, 5.0, "3 of a class are few"), (60, -5.2, "a higher similarity means fewer matches"), (60, 5.0, None)],
 )
-def test_soft_labels_that_may_mislead_are_told(similarity, words, said):
-    n = len(similarity)
-    label = np.tile(np.repeat([1, 0], 3), n // 6)
-    table = PairTable(["a"] * n, ["b"] * n, label, "v.csv", list(range(n)), {})
-    _calibrate(np.asarray(similarity), table, np.asarray(similarity), table, chief=True)
-    assert len(said) == 1
-    assert words in said[0]
+def test_soft_labels_that_may_mislead_are_told(n, slope, words, said):
+    _warn_of_soft_labels(slope, PairTable(["a"] * n, ["b"] * n, np.arange(n) % 2, "v.csv", list(range(n)), {}))
+    assert len(said) == (words is not None)
+    assert words is None or words in said[0]
+
+
+def test_a_brought_teachers_soft_labels_are_looked_at_and_those_of_folds_not(bi, fitted, read, monkeypatch):
+    looked = []
+    monkeypatch.setattr("flipkd.teacher.signal._warn_of_soft_labels", lambda *given: looked.append(given))
+    _, signal, report = read(bi)
+    assert [slope for slope, _ in looked] == ([] if report.leaks else [signal.calibration[0, 0]])
+    looked.clear()
+    read(fitted())
+    assert looked == []

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from flipkd.errors import FlipkdError
-from flipkd.teacher.thresholds import DualThresholds, fit_thresholds, random_ceiling, threshold_report, warn_of_veto
+from flipkd.teacher.thresholds import DualThresholds, fit_thresholds, random_ceiling, threshold_report
 
 # A coarse grid gives ties and equal similarities often.
 SIMILARITY = st.one_of(st.integers(-4, 4).map(lambda k: k / 4), st.floats(-1, 1, width=32))
@@ -136,13 +137,23 @@ def test_hardly_a_random_pair_is_above_the_random_ceiling():
     assert (cosine > ceiling).mean() == pytest.approx(0.001, abs=0.0005)
 
 
-def test_a_veto_that_drops_much_of_a_rare_class_is_told_and_a_higher_precision_mends_it(said):
-    matches, others = np.linspace(0.3, 1, 20), np.linspace(-0.5, 0.2, 380)  # told apart without error
-    t, y = np.concatenate([matches, others]), np.repeat([1, 0], [20, 380])
-    warn_of_veto(threshold_report(t, y, fit_thresholds(t, y)))
+RARE = np.concatenate([np.linspace(0.3, 1, 20), np.linspace(-0.5, 0.2, 380)]), np.repeat([1, 0], [20, 380])
+
+
+def test_a_veto_that_drops_much_of_a_rare_class_is_told_with_a_precision_that_does_not(said):
+    similarity, label = RARE  # told apart without error
+    fit_thresholds(similarity, label)
     assert len(said) == 1
     assert "leave out 8 of 20 matches" in said[0]
-    assert "here 0.95" in said[0]
-    warn_of_veto(threshold_report(t, y, fit_thresholds(t, y, precision=0.99)))
-    warn_of_veto(threshold_report(t[:40], y[:40], fit_thresholds(t[:40], y[:40])))
+    better = float(re.search("--threshold-precision ([0-9.]+) no more", said[0])[1])
+    mended = threshold_report(similarity, label, fit_thresholds(similarity, label, precision=better))
+    assert mended.dropped_matches <= 5
+    assert mended.dropped_non_matches <= 95
+    fit_thresholds(similarity, label, veto=False)
     assert len(said) == 1
+
+
+def test_where_no_precision_helps_the_thresholds_are_to_be_set(said):
+    fit_thresholds([0.1] * 3 + [0.9] * 3 + [-0.9] * 3, [1, 1, 1, 0, 0, 0, 0, 0, 0])
+    assert "leave out 3 of 6 non-matches" in said[-1]
+    assert "Set --tau-p and --tau-n" in said[-1]

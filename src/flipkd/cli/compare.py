@@ -79,7 +79,8 @@ def run(options: Options) -> None:
             raise FlipkdError(f"--threshold-{name} is {threshold}; it must be a number.")
     require_no_folder(options.output, options.markdown)
     require_apart(options.output, options.test, options.a, options.b)
-    require_apart(options.markdown, options.test, options.a, options.b, *filter(None, [options.output]))
+    require_apart(options.markdown, options.test, options.a, options.b)
+    require_apart(options.markdown, options.output, why="--output names")
     test = read_pairs(
         options.test,
         columns=options.columns,

@@ -1,8 +1,8 @@
 """Options straight from a dataclass: its fields are the flags, its attribute docstrings the help."""
 
+import os
 from dataclasses import fields, is_dataclass
 from itertools import takewhile
-from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -127,7 +127,9 @@ def _restored(value: Any, texts: dict[str, str]) -> Any:
 
 def _at_home(value: Any) -> Any:
     """A value with ~ for the home folder, which a shell leaves in --output=~/x and nobody else expands in YAML."""
-    return str(Path(value).expanduser()) if isinstance(value, str) and value.startswith("~/") else value
+    if isinstance(value, dict):
+        return {key: _at_home(one) for key, one in value.items()}
+    return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~/") else value
 
 
 def _is_dictionary(kind: Any) -> bool:

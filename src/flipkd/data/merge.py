@@ -95,7 +95,7 @@ def _changes(decided: Sequence[Relabelled], table: PairTable) -> dict[int, int |
         row = rows.get(each.line)
         there = None if row is None else (table.text_a[row], table.text_b[row])
         # A spreadsheet writes one kind of line end, whatever stood in the cells.
-        if row is None or [*map(_lines, there or ())] != [_lines(each.text_a), _lines(each.text_b)]:
+        if row is None or [*map(_folded, there or ())] != [_folded(each.text_a), _folded(each.text_b)]:
             raise FlipkdError(
                 f"{each.place}: this pair is not at line {each.line} of {table.source}. The file, or the texts in the "
                 "list, have changed since it was written: list the errors again. If a spreadsheet saved the list in "
@@ -115,8 +115,8 @@ def _changes(decided: Sequence[Relabelled], table: PairTable) -> dict[int, int |
     return {line: each.new_label for line, each in first.items()}
 
 
-def _lines(text: str) -> list[str]:
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+def _folded(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _refuse_contradictions(table: PairTable, after: dict[int, int | None], changes: dict[int, int | None]) -> None:

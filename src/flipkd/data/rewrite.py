@@ -96,13 +96,17 @@ def _rewritten(
     return packed(path, data)
 
 
-MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+# UTF-32 first: its little-endian mark begins as that of UTF-16.
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be", codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be",
+}  # fmt: skip
 
 
 def _mark(path: str) -> bytes:
     """The byte-order mark the file begins with, or nothing."""
     with open_bytes(path) as stream:
-        first = stream.read(3)
+        first = stream.read(4)
     return next((mark for mark in MARKS if first.startswith(mark)), b"")
 
 

@@ -12,13 +12,7 @@ from flipkd.teacher.loading import kind_of, resolve
 from flipkd.teacher.record import is_fitted, read_record
 from flipkd.teacher.signal import TeacherSignal, training_signal
 from flipkd.teacher.teacher import Teacher
-from flipkd.teacher.thresholds import (
-    DualThresholds,
-    ThresholdReport,
-    fit_thresholds,
-    threshold_report,
-    warn_of_veto,
-)
+from flipkd.teacher.thresholds import DualThresholds, ThresholdReport, fit_thresholds, threshold_report
 from flipkd.teacher.training import fit_teacher
 
 
@@ -97,10 +91,9 @@ def dual_thresholds(config: DistillConfig, teacher: Teacher, splits: Splits) -> 
     if config.tau_p is not None and config.tau_n is not None:
         thresholds = DualThresholds(config.tau_p, config.tau_n, "set by the user")
     else:
-        thresholds = fit_thresholds(similarity, label, precision=config.threshold_precision)
+        veto = config.sets != "thresholds"
+        thresholds = fit_thresholds(similarity, label, precision=config.threshold_precision, veto=veto)
     announce("dual thresholds", f"tau_p {thresholds.tau_p:.3f}, tau_n {thresholds.tau_n:.3f}", thresholds.reason)
     report = threshold_report(similarity, label, thresholds)
     console.print(report.render())
-    if config.sets != "thresholds":
-        warn_of_veto(report)
     return thresholds, report

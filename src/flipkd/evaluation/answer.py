@@ -105,11 +105,12 @@ class Answer:
             FlipkdError: If it is not what was written.
         """
         with as_written("answer"):
-            sources, steps = tuple(fields["sources"]), fields.get("steps")
+            sources, curve = tuple(fields["sources"]), fields.get("steps") and Steps.from_dict(fields["steps"])
+            if not sources or [source for source in SIGNALS if source in sources] != list(sources):
+                raise ValueError(f"sources are {sources}")
             weights = dict(zip(sources, fields["weights"], strict=True))
-            curve = None if steps is None else Steps.from_dict(steps)
             made = cls(**{**fields, "sources": sources, "weights": tuple(weights.values()), "steps": curve})
-            require_numbers(**weights, bias=made.bias, threshold=made.threshold)
+            require_numbers(**weights, bias=made.bias, threshold=made.threshold, match_rate=made.match_rate or 0.0)
         return made
 
 

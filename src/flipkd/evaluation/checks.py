@@ -67,8 +67,8 @@ def as_written(what: str) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError) as error:
         raise FlipkdError(
-            f"The artefact's {what} is not what flipkd writes ({error}): it was edited. Take flipkd.json from where it "
-            "was made."
+            f"The artefact's {what} is not what this flipkd writes ({error}): it was written by another version, or "
+            "edited. Take flipkd.json from where it was made."
         ) from error
 
 

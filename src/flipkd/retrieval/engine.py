@@ -11,7 +11,9 @@ from typing import Any
 
 from flipkd.errors import FlipkdError
 
-ENGINES_OWN = {"LOCK", "collections", "databases", "aliases.json", "database_properties.json", ".database-staging"}
+ENGINES_OWN = {"LOCK", "collections", "databases", ".database-staging"} | {
+    name + end for name in ("aliases.json", "database_properties.json") for end in ("", ".tmp")
+}
 """What Milvus Lite makes in its folder."""
 FILES = ("data_files", "delta_files")
 """The lists of files in its manifest."""
@@ -87,9 +89,10 @@ def require_whole(place: Place) -> None:
     manifest = folder / "manifest.json"
     try:
         parts = json.loads(manifest.read_text(encoding="utf-8"))["partitions"]
-        files = [folder / "partitions" / part / file for part in parts for kind in FILES for file in parts[part][kind]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        listed = [f"{part}/{file}" for part in parts for kind in FILES for file in parts[part][kind]]
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise FlipkdError(f"{manifest} is damaged ({error}). {REBUILD}") from error
+    files = [folder / "partitions" / file.replace("\\", "/") for file in listed]
     lost = next((file for file in files if not file.is_file()), None)
     if lost is not None:
         raise FlipkdError(f"{lost} is missing: a part of the index was lost or not copied. {REBUILD}")

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 from flipkd.console import announce
@@ -102,7 +103,7 @@ def read_entries(
         for batch in records.batches:
             for line, *cells in zip(batch.places, *batch.columns, strict=True):
                 part = {role: _text(cells[at[role]], path, line, records.header[at[role]]) for role in at}
-                extra = {name: as_written(cells[place]) for name, place in others.items()}
+                extra = {name: as_written(_there(cells[place])) for name, place in others.items()}
                 question = part["question"]
                 name = part["id"] if "id" in part else content_hash(question)[:16]
                 entries.append(Entry(name, question, part.get("answer", ""), extra))
@@ -142,9 +143,13 @@ def _columns(header: Sequence[str], named: dict[str, str], source: str) -> dict[
     return found
 
 
+def _there(cell: Any) -> Any:
+    """A cell, or None where it is missing, which data frames write as NaN."""
+    return None if isinstance(cell, float) and isnan(cell) else cell
+
+
 def _text(cell: Any, source: str, line: int, column: str) -> str:
-    if cell is None or cell != cell:  # NaN is how data frames write what is missing
-        return ""
-    if isinstance(cell, str | int | float):
+    cell = _there(cell)
+    if cell is None or isinstance(cell, str | int | float):
         return as_written(cell)
     raise FlipkdError(f"{source}, line {line}: column {column!r} holds {cell!r}, which is no text. Make it a string.")

@@ -146,6 +146,8 @@ def training_signal(
         on_validation,
         out_of_fold=record is not None,
     )
+    if record is None and not report.leaks:
+        _warn_of_soft_labels(float(calibration[0, 0]), validation)
     return chief, TeacherSignal(texts, vectors, geometry, similarity, report.leaks, calibration), report
 
 
@@ -161,17 +163,21 @@ def _calibrate(
     from sklearn.linear_model import LogisticRegression
 
     similarity, table = (on_validation, validation) if chief else (own, judged)
-    label = table.require_labels()
     # Hardly any penalty: one feature, whose unit is a cosine.
-    model = LogisticRegression(C=1e4).fit(similarity[:, None], label)
-    slope, fewest = float(model.coef_[0, 0]), int(min(label.sum(), len(label) - label.sum()))
+    model = LogisticRegression(C=1e4).fit(similarity[:, None], table.require_labels())
+    return float(model.coef_[0, 0]), float(model.intercept_[0])
+
+
+def _warn_of_soft_labels(slope: float, validation: PairTable) -> None:
+    """Say where the soft labels of a teacher that is used as it is rest on little."""
+    label = validation.require_labels()
+    fewest = int(min(label.sum(), len(label) - label.sum()))
     if fewest < FEWEST or slope <= 0:
         why = f"{fewest} of a class are few" if slope > 0 else "there a higher similarity means fewer matches"
         warn(
-            f"The teacher's soft labels were fitted on {len(label)} pairs ({table.source}), and {why}: they may "
-            "mislead. Give more validation pairs, or leave them out: --soft-weight 0."
+            f"The teacher's soft labels were fitted on the {len(label)} validation pairs, and {why}: they may mislead. "
+            "Give more validation pairs, or leave them out: --soft-weight 0."
         )
-    return slope, float(model.intercept_[0])
 
 
 def _record_for(teacher: str, pairs: PairTable) -> FitRecord | None:

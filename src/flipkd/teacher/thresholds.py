@@ -50,18 +50,21 @@ class DualThresholds:
         return asdict(self)
 
 
-def fit_thresholds(similarity: ArrayLike, label: ArrayLike, *, precision: float = 0.9) -> DualThresholds:
+def fit_thresholds(
+    similarity: ArrayLike, label: ArrayLike, *, precision: float = 0.9, veto: bool = True
+) -> DualThresholds:
     """Fit both thresholds on validation pairs (docs/method.md section 4, our reading).
 
     tau_p is the lowest t such that among the pairs with T >= t the share of matches is at least `precision`;
     tau_n the highest t such that among the pairs with T <= t the share of non-matches is. A share that is
     never reached is replaced by the best there is, with a warning; thresholds that would cross, or meet,
-    become their midpoint -/+ 0.01.
+    become their midpoint -/+ 0.01. Where they leave out much of a class, a warning names a precision that would not.
 
     Args:
         similarity: (n,) T of the pairs, in [-1, 1].
         label: (n,) 0 or 1.
         precision: The share asked for, above 0 and up to 1.
+        veto: Whether the sets are made by label, so that what the thresholds leave out of a class matters.
 
     Returns:
         Thresholds with tau_n < tau_p, tau_n < 1 and tau_p > -1.
@@ -74,9 +77,7 @@ def fit_thresholds(similarity: ArrayLike, label: ArrayLike, *, precision: float 
         raise FlipkdError(f"The precision asked of the thresholds must lie above 0 and up to 1; it is {precision}.")
     if t.min() == t.max():
         warn(f"The teacher gives every validation pair the similarity {t[0]:.4f}: it tells nothing apart.")
-    tau_p, share_p, rows_p = _floor(t, y, precision)
-    tau_n, share_n, rows_n = _floor(-t, 1 - y, precision)
-    tau_n = -tau_n
+    (tau_p, share_p, rows_p), (tau_n, share_n, rows_n) = _both(t, y, precision)
     for what, share in (("matches", share_p), ("non-matches", share_n)):
         if share < precision:
             warn(
@@ -88,10 +89,11 @@ def fit_thresholds(similarity: ArrayLike, label: ArrayLike, *, precision: float 
         f"{share_n:.2f} for non-matches over {rows_n}"
     )
     if tau_n >= tau_p:
-        middle = (tau_p + tau_n) / 2
         reason += f"; {tau_p:.3f} and {tau_n:.3f} cross, so the midpoint -/+ {GAP}"
-        tau_p, tau_n = middle + GAP, middle - GAP
-    return DualThresholds(float(tau_p), float(tau_n), reason)
+        tau_p, tau_n = _apart(tau_p, tau_n)
+    if veto:
+        _warn_of_veto(t, y, tau_p, tau_n)
+    return DualThresholds(tau_p, tau_n, reason)
 
 
 def require_similarities(similarity: NDArray[np.floating[Any]]) -> None:
@@ -123,6 +125,48 @@ def _checked(similarity: ArrayLike, label: ArrayLike) -> tuple[NDArray[np.float6
     if not np.isin(y, (0, 1)).all():
         raise FlipkdError("Labels must be 0 or 1 for every pair.")
     return t, y.astype(np.int64)
+
+
+def _both(
+    t: NDArray[np.float64], y: NDArray[np.int64], precision: float
+) -> tuple[tuple[float, float, int], tuple[float, float, int]]:
+    """tau_p and tau_n, which may cross, each as `_floor` gives it."""
+    minus, share, rows = _floor(-t, 1 - y, precision)
+    return _floor(t, y, precision), (-minus, share, rows)
+
+
+def _apart(tau_p: float, tau_n: float) -> tuple[float, float]:
+    """Thresholds that do not cross."""
+    middle = (tau_p + tau_n) / 2
+    return (middle + GAP, middle - GAP) if tau_n >= tau_p else (tau_p, tau_n)
+
+
+def _warn_of_veto(t: NDArray[np.float64], y: NDArray[np.int64], tau_p: float, tau_n: float) -> None:
+    """Say where the veto leaves out much of a class, and which precision would not.
+
+    Where matches are rare, nearly all pairs are non-matches at any similarity: a precision below their share asks
+    nothing of the teacher, and the midpoint of thresholds that cross then lies anywhere.
+    """
+
+    def dropped(tau_p: float, tau_n: float) -> list[tuple[str, int, int]]:
+        match = y == 1
+        wrong = ("matches", match & (t < tau_n), match), ("non-matches", ~match & (t > tau_p), ~match)
+        return [(what, int(lost.sum()), int(of.sum())) for what, lost, of in wrong]
+
+    much = [f"{lost} of {of} {what}" for what, lost, of in dropped(tau_p, tau_n) if lost > MUCH * of]
+    if not much:
+        return
+    rarer = min(y.mean(), 1 - y.mean())
+    higher = [float(1 - rarer * share) for share in (0.5, 0.25, 0.1, 0.05)]
+    fits = {each: _apart(*(found[0] for found in _both(t, y, each))) for each in higher}
+    better = next((each for each, found in fits.items() if all(n <= MUCH * of for _, n, of in dropped(*found))), None)
+    mend = "Set --tau-p and --tau-n by the similarities of validation." if better is None else (
+        f"With --threshold-precision {better:.4g} no more than {MUCH:.0%} of either class would be left out."
+    )  # fmt: skip
+    warn(
+        f"The dual thresholds leave out {' and '.join(much)} of validation, as pairs whose label the teacher "
+        f"contradicts. {mend}"
+    )
 
 
 def _floor(t: NDArray[np.float64], y: NDArray[np.int64], precision: float) -> tuple[float, float, int]:
@@ -209,30 +253,6 @@ def random_ceiling(vectors: NDArray[np.float32], geometry: NDArray[np.int64], se
     fair = (left != right) & (geometry[left] == geometry[right])
     cosine = np.einsum("nd,nd->n", vectors[left[fair]], vectors[right[fair]])
     return float(np.quantile(cosine, 0.999))
-
-
-def warn_of_veto(report: ThresholdReport) -> None:
-    """Say where the veto leaves out much of a class: often the thresholds' fault and not the teacher's.
-
-    Where a class is rare, most pairs are of the other one at any similarity, so a precision below that one's share asks
-    nothing of the teacher.
-
-    Args:
-        report: Of validation.
-    """
-    matches = report.kept_matches + report.dropped_matches
-    larger = max(matches, report.n - matches) / report.n
-    for what, dropped, count in (
-        ("matches", report.dropped_matches, matches),
-        ("non-matches", report.dropped_non_matches, report.n - matches),
-    ):
-        if dropped > MUCH * count:
-            warn(
-                f"The dual thresholds leave out {dropped} of {count} {what} of validation, as pairs whose label the "
-                "teacher contradicts. A higher --threshold-precision leaves out fewer; one near the share of the "
-                f"larger class, here {larger:.2f}, asks hardly anything of the teacher. Or set --tau-p and --tau-n by "
-                "the table above."
-            )
 
 
 def threshold_report(similarity: ArrayLike, label: ArrayLike, thresholds: DualThresholds) -> ThresholdReport:
