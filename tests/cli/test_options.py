@@ -173,6 +173,8 @@ def test_home_is_found_however_a_path_is_given_and_a_text_stays(tmp_path, monkey
     (tmp_path / "c.yaml").write_text("output: ~/x/r.html\n")
     for words in (["--output=~/x/r.html"], ["--config", str(tmp_path / "c.yaml")]):
         assert parse(options, "flipkd", words).output == str(tmp_path / "x" / "r.html")
+    kept = make_dataclass("Kept", [("cache_dir", str, "~/.cache")])
+    assert parse(kept, "flipkd", []).cache_dir == "~/.cache"
     assert parse(options, "flipkd", ["--against.test=~/t.csv"]).against == {"test": str(tmp_path / "t.csv")}
     assert parse(options, "flipkd", ["--query", "~/x is what?"]).query == "~/x is what?"
 

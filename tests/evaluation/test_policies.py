@@ -208,7 +208,7 @@ def test_comes_back_from_json_as_it_was():
 @pytest.mark.parametrize("fields", [{"more": 1}, {"validation": {}}, {"validation": 5}])
 def test_an_edited_decision_is_one_error(fields):
     value, label = drawn()
-    with pytest.raises(FlipkdError, match="it was edited"):
+    with pytest.raises(FlipkdError, match="it was written by another version, or edited"):
         Decision.from_dict(decide(Policy("f1"), value, label).as_dict() | fields)
 
 

@@ -34,9 +34,7 @@ def parse(options: type[T], prog: str, words: list[str]) -> T:
         raise FlipkdError(f"The file of --config is not UTF-8 ({error}). Save it as UTF-8.") from error
     found.pop("config", None)
     given = parser.instantiate(found).as_dict()
-    free = any_texts(options)
-    restored = {name: _restored(value, texts) for name, value in given.items()}
-    made: T = options(**{name: value if name in free else _at_home(value) for name, value in restored.items()})
+    made: T = options(**at_home(options, {name: _restored(value, texts) for name, value in given.items()}))
     return made
 
 
@@ -45,9 +43,15 @@ def positionals(options: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(options) if field.metadata.get("first_word"))
 
 
-def any_texts(options: type) -> set[str]:
-    """Fields that hold texts of the user's, in which nothing has a meaning."""
-    return {field.name for field in fields(options) if field.metadata.get("any_text")}
+def at_home(options: type, values: dict[str, Any]) -> dict[str, Any]:
+    """Values by field, a ~ of a path replaced: a shell leaves it in --output=~/x, and nobody else expands it in YAML.
+
+    Defaults stay as they are, lest a home folder be recorded that nobody named; so does what may be any text.
+    """
+    kept = {
+        field.name for field in fields(options) if field.metadata.get("any_text") or values[field.name] == field.default
+    }
+    return {name: value if name in kept else _at_home(value) for name, value in values.items()}
 
 
 def _name_first(words: list[str], names: tuple[str, ...]) -> list[str]:
@@ -126,7 +130,6 @@ def _restored(value: Any, texts: dict[str, str]) -> Any:
 
 
 def _at_home(value: Any) -> Any:
-    """A value with ~ for the home folder, which a shell leaves in --output=~/x and nobody else expands in YAML."""
     if isinstance(value, dict):
         return {key: _at_home(one) for key, one in value.items()}
     return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~/") else value
