@@ -1,5 +1,6 @@
 """Options from words and YAML: dashes, switches, the first word, and what is refused."""
 
+import re
 from dataclasses import dataclass, field, make_dataclass
 
 import pytest
@@ -183,5 +184,7 @@ def test_home_is_found_however_a_path_is_given_and_a_text_stays(tmp_path, monkey
 def test_a_config_of_another_encoding_is_one_error(tmp_path, encoding):
     (tmp_path / "c.yaml").write_bytes("delimiter: ä\n".encode(encoding))
     options = make_dataclass("Read", [("delimiter", str | None, None)])
-    with pytest.raises(FlipkdError, match="--config is not UTF-8"):
-        parse(options, "flipkd", ["--config", str(tmp_path / "c.yaml")])
+    file = str(tmp_path / "c.yaml")
+    for words in (["--config", file], [f"--config={file}"]):
+        with pytest.raises(FlipkdError, match=f"^{re.escape(file)}: the file of --config is not UTF-8"):
+            parse(options, "flipkd", words)

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import fields, is_dataclass
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -21,6 +21,10 @@ def parse(options: type[T], prog: str, words: list[str]) -> T:
         options: The dataclass.
         prog: How the command is called.
         words: What stands behind it.
+
+    Raises:
+        FlipkdError: If a file of ``--config`` is not UTF-8.
+        SystemExit: If the words or the YAML do not fit, with what does on standard error.
     """
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(prog=prog, description=options.__doc__)
@@ -31,10 +35,12 @@ def parse(options: type[T], prog: str, words: list[str]) -> T:
     try:
         found = parser.parse_args(spelled)
     except UnicodeDecodeError as error:
-        raise FlipkdError(f"The file of --config is not UTF-8 ({error}). Save it as UTF-8.") from error
+        named = ", ".join(after for word, after in pairwise(spelled) if word == "--config")
+        named = named or ", ".join(word.partition("=")[2] for word in spelled if word.startswith("--config="))
+        raise FlipkdError(f"{named}: the file of --config is not UTF-8 ({error}). Save it as UTF-8.") from error
     found.pop("config", None)
     given = parser.instantiate(found).as_dict()
-    made: T = options(**at_home(options, {name: _restored(value, texts) for name, value in given.items()}))
+    made: T = options(**_at_home(options, {name: _restored(value, texts) for name, value in given.items()}))
     return made
 
 
@@ -43,7 +49,7 @@ def positionals(options: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(options) if field.metadata.get("first_word"))
 
 
-def at_home(options: type, values: dict[str, Any]) -> dict[str, Any]:
+def _at_home(options: type, values: dict[str, Any]) -> dict[str, Any]:
     """Values by field, a ~ of a path replaced: a shell leaves it in --output=~/x, and nobody else expands it in YAML.
 
     Defaults stay as they are, lest a home folder be recorded that nobody named; so does what may be any text.
@@ -51,7 +57,7 @@ def at_home(options: type, values: dict[str, Any]) -> dict[str, Any]:
     kept = {
         field.name for field in fields(options) if field.metadata.get("any_text") or values[field.name] == field.default
     }
-    return {name: value if name in kept else _at_home(value) for name, value in values.items()}
+    return {name: value if name in kept else _expanded(value) for name, value in values.items()}
 
 
 def _name_first(words: list[str], names: tuple[str, ...]) -> list[str]:
@@ -129,9 +135,9 @@ def _restored(value: Any, texts: dict[str, str]) -> Any:
     return texts.get(value, value) if isinstance(value, str) else value
 
 
-def _at_home(value: Any) -> Any:
+def _expanded(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _at_home(one) for key, one in value.items()}
+        return {key: _expanded(one) for key, one in value.items()}
     return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~/") else value
 
 

@@ -11,6 +11,7 @@ from flipkd.data.relabel import Relabelled
 from flipkd.data.rewrite import rewrite
 from flipkd.data.table import PairTable
 from flipkd.errors import FlipkdError
+from flipkd.files import require_apart
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,7 @@ def merge(
         raise FlipkdError(f"{pairs}: no such file.")
     if _form(pairs) != _form(str(output)):
         raise FlipkdError(f"{output} must end as {pairs} does: the format stays.")
-    if output.resolve() == Path(pairs).resolve():
-        raise FlipkdError(f"{output} is the file that is read. Name a new one: the old labels stay at hand.")
+    require_apart(output, pairs)  # so that the old labels stay at hand
     table = read_pairs(pairs, columns=columns, encoding=encoding, delimiter=delimiter, empty="keep")
     here = [each for each in decided if Path(each.source).resolve() == Path(pairs).resolve()]
     if not here:

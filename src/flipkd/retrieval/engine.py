@@ -65,24 +65,16 @@ def exists_locally(place: Place) -> bool:
 
 
 def require_index(place: Place) -> None:
-    """Check that a local place holds an index.
+    """Check that a local place holds an index with all its files, before the engine sees it.
+
+    The engine would go on without those that are missing. Where its list of them is damaged it would go on by an older
+    one, and remove the files that stand in the newer one alone.
 
     Raises:
-        FlipkdError: If it does not.
+        FlipkdError: If there is none, a file is missing, or the list is damaged.
     """
     if not exists_locally(place):
         raise FlipkdError(f"{place} is no index. Make one: flipkd index build --output {place.path}")
-
-
-def require_whole(place: Place) -> None:
-    """Check that a local index has all its files, before the engine sees it.
-
-    It would go on without those that are missing. Where its list of them is damaged it would go on by an older one,
-    and remove the files that stand in the newer one alone.
-
-    Raises:
-        FlipkdError: If one is missing, or the list is damaged.
-    """
     if place.remote:
         return
     folder = Path(place.path) / "collections" / place.collection

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flipkd.errors import FlipkdError
-from flipkd.retrieval.engine import Place, connect, prepare_jieba, require_index, require_whole, translated
+from flipkd.retrieval.engine import Place, connect, prepare_jieba, require_index, translated
 from flipkd.retrieval.entries import Entry, content_hash
 from flipkd.retrieval.schema import LONGEST, PROPERTY, FirstStage, Settings, make_schema, settings_of
 
@@ -87,7 +87,6 @@ class Store:
                 does not answer.
         """
         require_index(place)
-        require_whole(place)
         client, stop = connect(place)
         try:
             with translated(place):

@@ -77,23 +77,16 @@ def fit_thresholds(
         raise FlipkdError(f"The precision asked of the thresholds must lie above 0 and up to 1; it is {precision}.")
     if t.min() == t.max():
         warn(f"The teacher gives every validation pair the similarity {t[0]:.4f}: it tells nothing apart.")
-    (tau_p, share_p, rows_p), (tau_n, share_n, rows_n) = _both(t, y, precision)
-    for what, share in (("matches", share_p), ("non-matches", share_n)):
+    found, shares = _fit(t, y, precision)
+    for what, share in zip(("matches", "non-matches"), shares, strict=True):
         if share < precision:
             warn(
                 f"The teacher's precision for {what} reaches {share:.2f} on validation, not {precision:.2f}: "
                 "its threshold is put where it is best."
             )
-    reason = (
-        f"precision {share_p:.2f} for matches over {rows_p} of {len(t)} validation pairs, "
-        f"{share_n:.2f} for non-matches over {rows_n}"
-    )
-    if tau_n >= tau_p:
-        reason += f"; {tau_p:.3f} and {tau_n:.3f} cross, so the midpoint -/+ {GAP}"
-        tau_p, tau_n = _apart(tau_p, tau_n)
     if veto:
-        _warn_of_veto(t, y, tau_p, tau_n)
-    return DualThresholds(tau_p, tau_n, reason)
+        _warn_of_veto(t, y, found)
+    return found
 
 
 def require_similarities(similarity: NDArray[np.floating[Any]]) -> None:
@@ -127,44 +120,50 @@ def _checked(similarity: ArrayLike, label: ArrayLike) -> tuple[NDArray[np.float6
     return t, y.astype(np.int64)
 
 
-def _both(
-    t: NDArray[np.float64], y: NDArray[np.int64], precision: float
-) -> tuple[tuple[float, float, int], tuple[float, float, int]]:
-    """tau_p and tau_n, which may cross, each as `_floor` gives it."""
-    minus, share, rows = _floor(-t, 1 - y, precision)
-    return _floor(t, y, precision), (-minus, share, rows)
+def _fit(t: NDArray[np.float64], y: NDArray[np.int64], precision: float) -> tuple[DualThresholds, tuple[float, float]]:
+    """The thresholds, and the precision that each reaches."""
+    tau_p, share_p, rows_p = _floor(t, y, precision)
+    minus, share_n, rows_n = _floor(-t, 1 - y, precision)
+    tau_n = -minus
+    reason = (
+        f"precision {share_p:.2f} for matches over {rows_p} of {len(t)} validation pairs, "
+        f"{share_n:.2f} for non-matches over {rows_n}"
+    )
+    if tau_n >= tau_p:
+        middle = (tau_p + tau_n) / 2
+        reason += f"; {tau_p:.3f} and {tau_n:.3f} cross, so the midpoint -/+ {GAP}"
+        tau_p, tau_n = middle + GAP, middle - GAP
+    return DualThresholds(tau_p, tau_n, reason), (share_p, share_n)
 
 
-def _apart(tau_p: float, tau_n: float) -> tuple[float, float]:
-    """Thresholds that do not cross."""
-    middle = (tau_p + tau_n) / 2
-    return (middle + GAP, middle - GAP) if tau_n >= tau_p else (tau_p, tau_n)
-
-
-def _warn_of_veto(t: NDArray[np.float64], y: NDArray[np.int64], tau_p: float, tau_n: float) -> None:
+def _warn_of_veto(t: NDArray[np.float64], y: NDArray[np.int64], thresholds: DualThresholds) -> None:
     """Say where the veto leaves out much of a class, and which precision would not.
 
     Where matches are rare, nearly all pairs are non-matches at any similarity: a precision below their share asks
     nothing of the teacher, and the midpoint of thresholds that cross then lies anywhere.
     """
+    matches = int(y.sum())
 
-    def dropped(tau_p: float, tau_n: float) -> list[tuple[str, int, int]]:
-        match = y == 1
-        wrong = ("matches", match & (t < tau_n), match), ("non-matches", ~match & (t > tau_p), ~match)
-        return [(what, int(lost.sum()), int(of.sum())) for what, lost, of in wrong]
+    def much(thresholds: DualThresholds) -> list[str]:
+        found = threshold_report(t, y, thresholds)
+        dropped = (
+            (found.dropped_matches, matches, "matches"),
+            (found.dropped_non_matches, len(y) - matches, "non-matches"),
+        )
+        return [f"{lost} of {of} {what}" for lost, of, what in dropped if lost > MUCH * of]
 
-    much = [f"{lost} of {of} {what}" for what, lost, of in dropped(tau_p, tau_n) if lost > MUCH * of]
-    if not much:
+    left_out = much(thresholds)
+    if not left_out:
         return
-    rarer = min(y.mean(), 1 - y.mean())
-    higher = [float(1 - rarer * share) for share in (0.5, 0.25, 0.1, 0.05)]
-    fits = {each: _apart(*(found[0] for found in _both(t, y, each))) for each in higher}
-    better = next((each for each, found in fits.items() if all(n <= MUCH * of for _, n, of in dropped(*found))), None)
-    mend = "Set --tau-p and --tau-n by the similarities of validation." if better is None else (
-        f"With --threshold-precision {better:.4g} no more than {MUCH:.0%} of either class would be left out."
-    )  # fmt: skip
+    rarer = min(matches, len(y) - matches) / len(y)
+    higher = [1 - rarer * share for share in (0.5, 0.25, 0.1, 0.05)]
+    better = next((precision for precision in higher if not much(_fit(t, y, precision)[0])), None)
+    if better is None:
+        mend = "Set --tau-p and --tau-n by the similarities of validation."
+    else:
+        mend = f"With --threshold-precision {better:.4g} no more than {MUCH:.0%} of either class would be left out."
     warn(
-        f"The dual thresholds leave out {' and '.join(much)} of validation, as pairs whose label the teacher "
+        f"The dual thresholds leave out {' and '.join(left_out)} of validation, as pairs whose label the teacher "
         f"contradicts. {mend}"
     )
 

