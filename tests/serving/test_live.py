@@ -148,6 +148,19 @@ def test_an_address_that_is_taken_is_told_before_anything_is_loaded():
             serve(ServeConfig(model="missing", port=port))
 
 
+def test_an_address_that_another_takes_meanwhile_is_told_as_such(served, monkeypatch):
+    with bound("127.0.0.1", 0) as other:
+        port = other.getsockname()[1]
+
+        def loading(_):
+            other.listen()
+            return served
+
+        monkeypatch.setattr("flipkd.serving.run.load_served", loading)
+        with pytest.raises(FlipkdError, match=f"127.0.0.1:{port} cannot be listened at"):
+            serve(ServeConfig(model="unused", port=port))
+
+
 def test_others_are_answered_while_a_request_of_many_rows_is(served):
     with listening(served, batch_tokens=64) as server, ThreadPoolExecutor(1) as pool:
         many = pool.submit(

@@ -7,6 +7,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -77,8 +79,11 @@ def serve(config: ServeConfig) -> None:
     with bound(config.host, config.port) as sock:
         served = load_served(config)
         server = Server(make_app(served, config, state), config, state)
-        _log_to_stderr()
         try:
+            # Another that loaded meanwhile may have come first, which uvicorn would tell as a traceback.
+            with _told_if_taken(config.host, config.port):
+                sock.listen()
+            _log_to_stderr()
             server.run([sock])
         finally:
             _end_if_at_work(server)
@@ -113,13 +118,22 @@ def bound(host: str, port: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        sock.bind((host, port))
-    except OSError as error:
+        with _told_if_taken(host, port):
+            sock.bind((host, port))
+    except FlipkdError:
         sock.close()
+        raise
+    return sock
+
+
+@contextmanager
+def _told_if_taken(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
         raise FlipkdError(
             f"{host}:{port} cannot be listened at ({error.strerror}). Choose another --host or --port."
         ) from error
-    return sock
 
 
 def _who(config: ServeConfig) -> str:
