@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -76,20 +76,20 @@ def serve(config: ServeConfig) -> None:
     """
     state = GateState()
     # Taken before anything is loaded, so that a wrong one is known at once; connections are let in at the end.
-    with bound(config.host, config.port) as sock:
+    with bound(config.host, config.port) as sock, ExitStack() as closing:
         served = load_served(config)
+        for one in served.values():
+            if one.index is not None:
+                closing.callback(one.index.close)
+        # Another that loaded meanwhile may have come first, which uvicorn would tell as a traceback.
+        with _told_if_taken(config.host, config.port):
+            sock.listen()
         server = Server(make_app(served, config, state), config, state)
+        _log_to_stderr()
         try:
-            # Another that loaded meanwhile may have come first, which uvicorn would tell as a traceback.
-            with _told_if_taken(config.host, config.port):
-                sock.listen()
-            _log_to_stderr()
             server.run([sock])
         finally:
             _end_if_at_work(server)
-            for one in served.values():
-                if one.index is not None:
-                    one.index.close()
     if server.interrupted:
         raise KeyboardInterrupt
 
