@@ -11,6 +11,7 @@ import pytest
 
 from flipkd.cli.main import COMMANDS, main
 from flipkd.cli.options import parse
+from flipkd.matching.matcher import Matcher
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -186,7 +187,7 @@ def test_the_training_script_of_the_how_to_runs(settings, tmp_path, monkeypatch)
     assert (tmp_path / "runs" / "mine" / "adapter" / "adapter_model.safetensors").is_file()
 
 
-def test_the_artefact_answers_without_flipkd_as_its_page_says(artefact):
+def test_the_artefact_answers_without_flipkd_as_its_page_says(artefact, tmp_path):
     import pyarrow.parquet as pq
 
     (script,) = blocks(ROOT / "docs" / "reference" / "artefact.md", "python")
@@ -199,3 +200,7 @@ def test_the_artefact_answers_without_flipkd_as_its_page_says(artefact):
         orders = [(row["text_a"], row["text_b"]), (row["text_b"], row["text_a"])][: 1 + both]
         found = sum(scope["log_odds"](*order) for order in orders) / len(orders)
         assert found == pytest.approx(row["log_odds"], abs=1e-3)
+    texts = [row["text_a"] for row in rows]
+    expected = Matcher.from_pretrained(artefact, device="cpu", cache_dir=tmp_path).encode(texts)
+    for text, vector in zip(texts, expected, strict=True):
+        assert scope["vector"](text).tolist() == pytest.approx(vector.tolist(), abs=1e-4)
