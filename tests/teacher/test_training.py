@@ -55,6 +55,11 @@ def test_one_teacher_a_fold_and_one_of_all(fit, bi, tmp_path, make_pairs):
     assert record.auc["validation"].keys() == {"fold-0", "fold-1", "all"}
 
 
+def test_a_single_step_is_one_of_training(fit, bi, tmp_path):
+    output = fit(tmp_path / "teacher", replace(CONFIG, batch_size=32))
+    assert all(differ(weights(bi), weights(output / part)) for part in ("fold-0", "fold-1", "all"))
+
+
 def test_each_fold_s_teacher_sees_the_other_folds_alone(fit, tmp_path, make_pairs, monkeypatch):
     seen = []
     monkeypatch.setattr("flipkd.teacher.trainer.train", lambda model, kind, pairs, **_: seen.append(set(pairs.texts())))

@@ -9,7 +9,7 @@ from flipkd.distill.workspace import Workspace
 from flipkd.errors import FlipkdError
 from flipkd.teacher.leak import require_unseen
 from flipkd.teacher.loading import kind_of, resolve
-from flipkd.teacher.record import is_fitted, read_record
+from flipkd.teacher.record import is_fitted, read_record, require_whole
 from flipkd.teacher.signal import TeacherSignal, training_signal
 from flipkd.teacher.teacher import Teacher
 from flipkd.teacher.thresholds import DualThresholds, ThresholdReport, fit_thresholds, threshold_report
@@ -64,8 +64,9 @@ def require_kind(config: DistillConfig) -> None:
     """Refuse, before anything is trained, a teacher that cannot give what the settings ask for.
 
     Raises:
-        FlipkdError: If there is no such teacher, or ``sets`` is ``matrix`` and it is a cross-encoder.
+        FlipkdError: If there is no such teacher, it is one of several in a folder of `flipkd teacher train`, or ``sets`` is ``matrix`` and it is a cross-encoder.
     """
+    require_whole(config.teacher)
     kind, reason = kind_of(resolve(config.teacher))
     if config.sets == "matrix" and kind == "cross":
         raise FlipkdError(

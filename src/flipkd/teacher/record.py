@@ -66,6 +66,20 @@ def is_fitted(name: str) -> bool:
     return (Path(name).expanduser() / RECORD).is_file()
 
 
+def require_whole(name: str) -> None:
+    """Refuse one of the teachers of such a folder: which pairs it saw is told beside them, and its folds are there.
+
+    Raises:
+        FlipkdError: If the name is a folder within one made by `flipkd teacher train`.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir() and is_fitted(str(folder.parent)):
+        raise FlipkdError(
+            f"{name} is one of the teachers in {folder.parent}, whose {RECORD} says which pairs they were trained on. "
+            f"Give {folder.parent}."
+        )
+
+
 def read_record(folder: Path) -> FitRecord:
     """Read the record of a folder made by `flipkd teacher train`.
 

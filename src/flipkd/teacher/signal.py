@@ -183,7 +183,7 @@ def _warn_of_soft_labels(slope: float, validation: PairTable) -> None:
 def _record_for(teacher: str, pairs: PairTable) -> FitRecord | None:
     """The record of a teacher that flipkd trained out of fold on these pairs; None for any other."""
     if not is_fitted(teacher):
-        announce("teacher vectors", "one teacher for all texts", "it was not trained by flipkd")
+        announce("teacher vectors", "one teacher for all texts", f"no {RECORD} in {teacher} tells of folds")
         return None
     record = read_record(Path(teacher).expanduser())
     if record.pairs_digest != pairs.digest():

@@ -1,5 +1,6 @@
 """One run of sentence-transformers' own trainer, without leftovers: no checkpoints, no card, no log services."""
 
+import math
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -167,7 +168,8 @@ def train_on(
             num_train_epochs=epochs,
             per_device_train_batch_size=batch_size,
             learning_rate=learning_rate,
-            warmup_steps=warmup,
+            # A share of less than a step would be rounded up to one, whose rate is 0: of a single step, nothing learnt.
+            warmup_steps=warmup if warmup * epochs * math.ceil(len(dataset) / batch_size) >= 1 else 0,
             batch_sampler=LengthBatches,
             # The prompt that reading the texts puts before them; the trainer adds none by itself.
             prompts=model.prompts.get(model.default_prompt_name),
