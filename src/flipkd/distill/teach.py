@@ -64,7 +64,8 @@ def require_kind(config: DistillConfig) -> None:
     """Refuse, before anything is trained, a teacher that cannot give what the settings ask for.
 
     Raises:
-        FlipkdError: If there is no such teacher, it is one of several in a folder of `flipkd teacher train`, or ``sets`` is ``matrix`` and it is a cross-encoder.
+        FlipkdError: If there is no such teacher, it is one of those in a folder of `flipkd teacher train`, or ``sets``
+            is ``matrix`` and it is a cross-encoder.
     """
     require_whole(config.teacher)
     kind, reason = kind_of(resolve(config.teacher))

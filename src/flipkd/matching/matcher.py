@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flipkd.data.given import given_pairs, given_texts
 from flipkd.errors import FlipkdError
 from flipkd.evaluation.answer import Answer
 from flipkd.evaluation.cascade import Band
@@ -105,12 +106,11 @@ class Matcher:
                 answers (`flipkd.evaluation.cascade.Band`).
 
         Raises:
-            FlipkdError: If a text is empty, or the artefact has no band to cascade by.
+            FlipkdError: If an item is no pair of texts, a text is empty, or the artefact has no band to cascade by.
         """
-        pairs = list(pairs)
-        if not pairs:
+        text_a, text_b = given_pairs(pairs)
+        if not text_a:
             return []
-        text_a, text_b = [a for a, _ in pairs], [b for _, b in pairs]
         return self.match_arrays(text_a, text_b, batch_tokens=batch_tokens, cascade=cascade).results()
 
     def match_arrays(
@@ -132,7 +132,13 @@ class Matcher:
             cascade: As for `match_many`.
             known: Vectors of earlier calls, read and added to where the encoder is read alone.
             similarity: (n,) float64 similarities of the pairs, where they are known: the encoder is not asked.
+
+        Raises:
+            FlipkdError: As `match_many`, or if the columns are of different lengths.
         """
+        text_a, text_b = given_texts(text_a, "text_a"), given_texts(text_b, "text_b")
+        if len(text_a) != len(text_b):
+            raise FlipkdError(f"text_a has {len(text_a)} texts and text_b {len(text_b)}: each pair needs one of both.")
         band = self.require_band() if cascade else None
         reader = Reader(self.student, batch_tokens=batch_tokens)
         pairs = EncodedPairs.of(self.student, text_a, text_b, counted=False)
@@ -176,11 +182,11 @@ class Matcher:
             batch_tokens: Tokens of a batch.
 
         Raises:
-            FlipkdError: If there is no entry, or one is empty.
+            FlipkdError: If there is no entry, or one is no text or empty.
         """
         return Entries(
             self.student,
-            texts,
+            given_texts(texts),
             sources=self.answer.sources,
             directed=self.spec.directed,
             query_tokens=query_tokens,
@@ -202,15 +208,15 @@ class Matcher:
             batch_tokens: Tokens of a batch.
 
         Raises:
-            FlipkdError: If a text is empty.
+            FlipkdError: If a text is none or empty.
         """
+        (query,) = given_texts([query], "query")
         if isinstance(candidates, Entries):
-            found = self._against(query, candidates, batch_tokens)
-        elif candidates:
-            found = self.match_arrays([query] * len(candidates), candidates, batch_tokens=batch_tokens)
-        else:
+            return self._against(query, candidates, batch_tokens).best(top)
+        texts = given_texts(candidates, "candidates")
+        if not texts:
             return []
-        return found.best(top)
+        return self.match_arrays([query] * len(texts), texts, batch_tokens=batch_tokens).best(top)
 
     def _against(self, query: str, entries: Entries, batch_tokens: int) -> MatchArrays:
         reader = Reader(self.student, batch_tokens=batch_tokens)
@@ -275,7 +281,11 @@ class Matcher:
 
         Returns:
             (n, d) float32 of norm 1, from the layers up to the last site alone.
+
+        Raises:
+            FlipkdError: If it is one text and not a list, or a text is none or empty.
         """
+        texts = given_texts(texts)
         distinct = list(dict.fromkeys(texts))
         where = {text: i for i, text in enumerate(distinct)}
         ids = self.student.template.encode_texts(self.student.tokenizer, distinct, counted=False)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flipkd.console import announce, track
+from flipkd.data.given import given_texts
 from flipkd.data.identity import is_empty
 from flipkd.errors import FlipkdError
 from flipkd.matching.matcher import Matcher
@@ -227,9 +228,9 @@ class FaqIndex:
         candidates: int | None = None,
     ) -> list[Found]:
         """As `search`, many queries at once: each distinct text of a batch is read once."""
-        for number, query in enumerate(queries, start=1):
-            if is_empty(query):
-                raise FlipkdError(f"Query {number} is empty: an empty text matches nothing in earnest.")
+        queries = given_texts(queries, "queries")
+        if blank := [number for number, query in enumerate(queries, start=1) if is_empty(query)]:
+            raise FlipkdError(f"Query {blank[0]} is empty: an empty text matches nothing in earnest.")
         _require_some(top=top)
         starts = _shown(len(queries), QUERIES, "queries")
         parts = (self._search(queries[start : start + QUERIES], top, first_stage, candidates) for start in starts)

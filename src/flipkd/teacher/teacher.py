@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flipkd.console import announce, track, warn
+from flipkd.data.given import given_texts
 from flipkd.errors import FlipkdError
 from flipkd.teacher.cache import Content, cached, default_dir
 from flipkd.teacher.loading import Kind, content_files, fingerprint, kind_of, load_model, resolve
@@ -90,8 +91,9 @@ class Teacher:
             (n, d) float32, each row of length 1.
 
         Raises:
-            FlipkdError: For a cross-encoder, or if a vector is not finite or is zero.
+            FlipkdError: For a cross-encoder, if it is one text and not a list, or if a vector is not finite or is zero.
         """
+        texts = given_texts(texts)
         values, row = self._distinct_vectors(texts)
         return np.asarray(values[[row[text] for text in texts]])
 
@@ -109,8 +111,9 @@ class Teacher:
             (n,) float32 in [-1, 1].
 
         Raises:
-            FlipkdError: If a similarity is not finite.
+            FlipkdError: If one is a text and not a list, or a similarity is not finite.
         """
+        text_a, text_b = given_texts(text_a, "text_a"), given_texts(text_b, "text_b")
         if self.kind == "cross":
             return self._pair_similarity(list(zip(text_a, text_b, strict=True)))
         values, row = self._distinct_vectors([*text_a, *text_b])
