@@ -14,10 +14,10 @@ from tiny import pairs, student, texts
 LIMITS = DualThresholds(0.6, 0.2, "toy")
 
 
-def signal_of(table, further=0, **options):
+def signal_of(table, further=(), **options):
     """Vectors of a made-up teacher: matches near, others far."""
     rng = np.random.default_rng(0)
-    count = len(table.texts()) + further
+    count = len(table.texts()) + len(further)
     vectors = rng.normal(size=(count, 6)).astype(np.float32)
     where = {text: i for i, text in enumerate(table.texts())}
     for a, b, y in zip(table.text_a, table.text_b, table.label, strict=True):
@@ -26,7 +26,7 @@ def signal_of(table, further=0, **options):
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     a, b = ([where[text] for text in side] for side in (table.text_a, table.text_b))
     fields = {
-        "texts": table.texts() + [""] * further,
+        "texts": [*table.texts(), *further],
         "vectors": vectors,
         "geometry": np.zeros(count, dtype=np.int64),
         "pair_similarity": (vectors[a] * vectors[b]).sum(axis=1),
@@ -67,8 +67,8 @@ def warmup(folder, *, further=0, config=None, made=None):
         arguments(folder, config),
         config=config,
         pairs=table,
-        signal=signal_of(table, further),
-        unlabelled=texts(further, seed=9),
+        signal=signal_of(table, unlabelled := texts(further, seed=9)),
+        unlabelled=unlabelled,
     )
 
 

@@ -87,6 +87,13 @@ def test_ctrl_c_leaves_one_checkpoint_and_the_handler_as_it_was(tmp_path, step, 
     assert signals.getsignal(signals.SIGINT) is before
 
 
+def test_the_trainers_own_train_does_not_return_as_if_done(tmp_path):
+    """A script would save what was hardly trained."""
+    with pytest.raises(KeyboardInterrupt):
+        joint(tmp_path, callbacks=[Press(2)]).train()
+    assert last_checkpoint(tmp_path).endswith("checkpoint-2")
+
+
 @pytest.mark.parametrize("step", [STEPS + 2, 2 * STEPS])
 def test_a_run_that_ctrl_c_stopped_measures_and_ends_as_one_that_it_did_not(tmp_path, step):
     straight = patient(tmp_path / "straight", 8)

@@ -10,7 +10,7 @@ from flipkd.errors import FlipkdError
 from flipkd.student.adapter import adapter_state
 from flipkd.training.config import FlipConfig
 from flipkd.training.trainer import FlipTrainer, WarmupTrainer
-from tiny import pairs, student
+from tiny import pairs, student, texts
 from training.stages import LIMITS, arguments, joint, signal_of, vectors_of, warmup
 
 
@@ -57,7 +57,7 @@ def test_further_texts_do_not_move_the_ceiling_of_random_pairs(tmp_path):
     table, config = pairs(40), FlipConfig(batch_pairs=8, sets="matrix")
     alone, beside = (
         joint(tmp_path, table=table, config=config, signal=signal_of(table, further))._random_ceiling
-        for further in (0, 24)
+        for further in ([], texts(24, seed=9))
     )
     assert alone == beside
 
@@ -65,11 +65,20 @@ def test_further_texts_do_not_move_the_ceiling_of_random_pairs(tmp_path):
 def test_a_warm_up_by_a_signal_of_other_texts_is_refused(tmp_path):
     """Vectors would stand for other texts."""
     table, config = pairs(40), FlipConfig(batch_pairs=8)
-    with pytest.raises(FlipkdError, match=r"of \d+ texts, but pairs and unlabelled texts are \d+"):
-        WarmupTrainer(
-            student(), arguments(tmp_path, config), config=config, pairs=table, signal=signal_of(table, further=2),
-            unlabelled=["one", "two", "two"],
-        )  # fmt: skip
+    for unlabelled in (["one", "two", "two"], ["two", "one"], None):
+        with pytest.raises(FlipkdError, match=rf"is of 2 unlabelled texts and here are {len(unlabelled or [])}"):
+            WarmupTrainer(
+                student(), arguments(tmp_path, config), config=config, pairs=table,
+                signal=signal_of(table, ["one", "two"]), unlabelled=unlabelled,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [np.arange(24), np.arange(40)[::-1].copy()], ids=["a share", "another order"])
+def test_a_joint_training_by_a_signal_of_other_pairs_is_refused(tmp_path, rows):
+    """Each pair would learn the similarity of another."""
+    table = pairs(40)
+    with pytest.raises(FlipkdError, match="of other training pairs"):
+        joint(tmp_path, table=table.select(rows), signal=signal_of(table))
 
 
 @pytest.mark.parametrize(("batch_pairs", "times"), [(32, 0), (128, 1)])

@@ -61,6 +61,29 @@ class TeacherSignal:
         """The row of each text."""
         return {text: row for row, text in enumerate(self.texts)}
 
+    def require_of(self, pairs: PairTable, unlabelled: Sequence[str] | None = None) -> None:
+        """Refuse a signal of other pairs or texts, or of these in another order: it is read by their numbers.
+
+        Args:
+            pairs: The training pairs.
+            unlabelled: All further texts; None where they are not read.
+
+        Raises:
+            FlipkdError: If it is not of these.
+        """
+        own = pairs.texts()
+        if len(self.pair_similarity) != len(pairs) or self.texts[: len(own)] != own:
+            raise FlipkdError(
+                f"The teacher's signal is of other training pairs than these {len(pairs)}, or of these in another order: "
+                "select or shuffle them first, then call training_signal."
+            )
+        if unlabelled is not None and self.texts[len(own) :] != list(unlabelled):
+            raise FlipkdError(
+                f"The teacher's signal is of {len(self.texts) - len(own)} unlabelled texts and here are "
+                f"{len(unlabelled)}, or they are others: give each once and none that the pairs have, here and to "
+                "training_signal."
+            )
+
     def probability(self, similarity: NDArray[np.float32], geometry: NDArray[np.int64]) -> NDArray[np.float32]:
         """The teacher's calibrated probability of a match: its soft label.
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from flipkd.errors import FlipkdError
 from flipkd.student.template import DEFAULT_LABEL_WORDS, DEFAULT_PROMPT
@@ -107,6 +107,7 @@ class FlipConfig:
     """The ceiling of trusted negatives, likewise."""
 
     def __post_init__(self) -> None:
+        self._require_known_words()
         if (self.tau_p is None) != (self.tau_n is None):
             raise FlipkdError("Set both of tau_p and tau_n, or neither.")
         if self.tau_p is not None and self.tau_n is not None:
@@ -122,3 +123,12 @@ class FlipConfig:
         for name in _NOT_BELOW_ZERO:
             if not 0 <= getattr(self, name) < math.inf:
                 raise FlipkdError(f"{name} is {getattr(self, name)}; it must be a number not below 0.")
+
+    def _require_known_words(self) -> None:
+        """The command line knows which words a field takes; from Python a wrong one would be found hours later."""
+        for name, kind in get_type_hints(type(self)).items():
+            found = [part for part in (kind, *get_args(kind)) if get_origin(part) is Literal]
+            words = [word for choice in found for word in get_args(choice)]
+            value = getattr(self, name)
+            if words and value not in words and (isinstance(value, str) or kind in found):
+                raise FlipkdError(f"{name} is {value!r}; it must be one of {', '.join(words)}.")

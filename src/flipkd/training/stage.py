@@ -117,11 +117,18 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         return prepare_data_loader(loader, device, num_processes=1, put_on_device=True)  # type: ignore[no-any-return]
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """As any Trainer's; Ctrl-C is the caller's again when it ends, whichever way."""
+        """As any Trainer's; Ctrl-C is the caller's again when it ends, whichever way.
+
+        Raises:
+            KeyboardInterrupt: After Ctrl-C, once a checkpoint is written.
+        """
         try:
-            return super().train(*args, **kwargs)
+            done = super().train(*args, **kwargs)
         finally:
             self.interrupt.give_back()
+        if self.interrupt.interrupted:
+            raise KeyboardInterrupt
+        return done
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         # The Trainer asks only after a step whether it should have stopped before it began.
@@ -224,8 +231,6 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         if last is not None:
             announce(self.stage, f"resumes at {Path(last).name}", "an unfinished run was found")
         self.train(resume_from_checkpoint=last)
-        if self.interrupt.interrupted:
-            raise KeyboardInterrupt
         if all(torch.equal(before[name], value) for name, value in self._finite_state().items()):
             raise FlipkdError(
                 f"The {self.stage} left the adapter unchanged in {self.state.global_step} steps: its learning rate, "

@@ -56,14 +56,9 @@ class WarmupTrainer(StageTrainer):
         **kwargs: Any,
     ) -> None:
         assert signal.vectors is not None, "a pair-only teacher has no warm-up"
+        signal.require_of(pairs, unlabelled or [])
         encoded = EncodedPairs.of(student, pairs.text_a, pairs.text_b)
         in_pairs = len(encoded.ids)
-        texts = in_pairs + len(unlabelled or [])
-        if texts != len(signal.texts):
-            raise FlipkdError(
-                f"The signal is of {len(signal.texts)} texts, but pairs and unlabelled texts are {texts}: give each "
-                "unlabelled text once and none that the pairs have, here and to training_signal."
-            )
         further = student.template.encode_texts(student.tokenizer, unlabelled or [])
         encoded = EncodedPairs(ids=encoded.ids + further, a=encoded.a, b=encoded.b)
         sizes = np.array([len(ids) for ids in encoded.ids])
@@ -131,6 +126,7 @@ class FlipTrainer(StageTrainer):
             self.stage = "fine-tuning"
         else:
             assert thresholds is not None, "the teacher's similarities are read through its dual thresholds"
+            signal.require_of(pairs)
         encoded = EncodedPairs.of(student, pairs.text_a, pairs.text_b)
         label = pairs.require_labels()
         group = np.zeros(len(label), dtype=np.int64)
