@@ -11,7 +11,9 @@ from transformers.models.gemma3 import Gemma3TextConfig
 from transformers.models.gpt2 import GPT2Config
 from transformers.models.gpt_neox import GPTNeoXConfig
 from transformers.models.granite import GraniteConfig
+from transformers.models.lfm2 import Lfm2Config
 from transformers.models.llama import LlamaConfig
+from transformers.models.minimax import MiniMaxConfig
 from transformers.models.nemotron import NemotronConfig
 
 from flipkd.data.table import PairTable
@@ -87,6 +89,14 @@ def config(architecture, vocabulary):
             **shared, num_key_value_heads=4, q_lora_rank=8, kv_lora_rank=8, qk_rope_head_dim=4, qk_nope_head_dim=4,
             v_head_dim=8, n_routed_experts=4, num_experts_per_tok=2, n_group=1, topk_group=1, moe_intermediate_size=16,
             first_k_dense_replace=1,
+        )  # fmt: skip
+    if architecture == "lfm2":
+        layer_types = ["conv", "full_attention"] * 2
+        return Lfm2Config(**shared, num_key_value_heads=2, layer_types=layer_types, block_auto_adjust_ff_dim=False)
+    if architecture == "minimax":
+        return MiniMaxConfig(
+            **shared, num_key_value_heads=2, head_dim=8, num_local_experts=4, num_experts_per_tok=2,
+            layer_types=["linear_attention", "full_attention"] * 2,
         )  # fmt: skip
     if architecture == "nemotron":
         return NemotronConfig(**shared, num_key_value_heads=2, eos_token_id=2)

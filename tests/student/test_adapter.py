@@ -65,10 +65,11 @@ def test_an_untrained_adapter_is_refused_on_loading(tmp_path):
         )
 
 
-def test_a_saved_adapter_answers_the_same(tmp_path):
-    made = student(trained=True)
+@pytest.mark.parametrize("architecture", ["llama", "deepseek"])
+def test_a_saved_adapter_answers_the_same(tmp_path, architecture):
+    made = student(architecture, trained=True)
     made.model.save_pretrained(tmp_path)
-    model, words = base_model()
+    model, words = base_model(architecture)
     again = load_adapter(
         model, words, made.template, tmp_path, sites=made.sites, pooling="mean", first_adapted=made.first_adapted
     )
@@ -91,6 +92,14 @@ def test_a_model_that_does_more_to_its_logits_is_refused():
 def _scaled(output):
     output.logits = output.logits * 3
     return output
+
+
+def test_experts_get_no_adapter_since_it_would_be_that_of_all_layers(capsys):
+    made = student("deepseek")
+    paths = list(adapter_norms(made.model))
+    assert {path.partition(".layers.")[2].split(".")[0] for path in paths} == {"2", "3"}
+    assert all(".self_attn." in path for path in paths)
+    assert "adapted modules: those of the attention" in capsys.readouterr().err
 
 
 def test_texts_that_do_not_fit_the_model_are_refused():

@@ -139,6 +139,16 @@ def test_last_pooling_reads_the_texts_last_token():
     torch.testing.assert_close(run(made).vectors[0], z / z.norm())
 
 
+@pytest.mark.parametrize(
+    ("architecture", "words"),
+    [("lfm2", "Layer 0, a Lfm2DecoderLayer, convolves along the row"), ("minimax", "a layer 0 without attention")],
+)
+def test_a_state_that_would_run_from_text_to_text_is_refused(architecture, words):
+    """In bfloat16 the log-odds alone, whose rounding is coarse, did not tell."""
+    with pytest.raises(FlipkdError, match=words):
+        student(architecture)
+
+
 def test_a_model_that_does_not_hand_the_row_to_its_attention_is_refused_in_one_line():
     with pytest.raises(
         FlipkdError, match=r"NemotronForCausalLM cannot be run in stretches of layers: [^\n]*student\.$"

@@ -90,6 +90,14 @@ def test_reentrant_checkpointing_is_refused(tmp_path):
         joint(tmp_path, arguments_=given)
 
 
+@pytest.mark.parametrize("name", ["bf16", "fp16"])
+def test_mixed_precision_is_refused(tmp_path, name):
+    given = arguments(tmp_path)
+    setattr(given, name, True)
+    with pytest.raises(FlipkdError, match="would round the log-odds"):
+        joint(tmp_path, arguments_=given)
+
+
 def test_early_stopping_keeps_the_best_checkpoint(tmp_path):
     from transformers import EarlyStoppingCallback
 

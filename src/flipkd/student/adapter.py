@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from flipkd.console import announce
 from flipkd.errors import FlipkdError
@@ -62,7 +62,7 @@ def add_adapter(
     pooling: Pooling,
     seed: int,
 ) -> Student:
-    """A fresh adapter on all linear modules of the top layers.
+    """A fresh adapter on all linear modules of the top layers; on those of the attention where the layers hold experts.
 
     Args:
         model: The base model, which is changed in place.
@@ -75,6 +75,10 @@ def add_adapter(
         site_modules: See `choose_sites`.
         pooling: See `pool`.
         seed: Seeds the draw of A, which happens here, before any trainer could seed it.
+
+    Raises:
+        FlipkdError: If a layer or module that is asked for is not there, PEFT puts the adapter into others, or the
+            model cannot be read as `Student` reads it.
     """
     from peft import LoraConfig, get_peft_model
     from transformers import set_seed
@@ -84,7 +88,7 @@ def add_adapter(
     layers = getattr(decoder, name)
     first = first_adapted_layer(adapt_layers, len(layers), str(model.device))
     sites = choose_sites(layers, first, site_layer, site_modules)
-    modules = sorted({path.rsplit(".", 1)[-1] for path, module in layers[-1].named_modules() if is_linear(module)})
+    modules = _adapted_modules(layers[-1])
     set_seed(seed)
     config = LoraConfig(
         task_type="CAUSAL_LM",
@@ -99,12 +103,29 @@ def add_adapter(
         # PEFT still asks transformers by a name that is deprecated.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         adapted = get_peft_model(model, config)
+    amiss = [path for path in adapter_state(adapted) if int(path.split(f".{name}.")[-1].split(".")[0]) < first]
+    if amiss:
+        raise FlipkdError(
+            f"PEFT adapts {len(amiss)} maps below layer {first}, the lowest that was asked for, first {amiss[0]}. "
+            "Choose another student, or --adapt-layers all."
+        )
     student = Student(adapted, tokenizer, template, sites=sites, pooling=pooling, first_adapted=first)
     trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     total = sum(p.numel() for p in adapted.parameters())
     announce("adapter", f"r = {rank}", f"{trained:,} of {total:,} parameters are trained, {trained / total:.2%}")
     announce("adapter's start", adapter_digest(adapted)[:12], f"a hash of A as seed {seed} draws it")
     return student
+
+
+def _adapted_modules(layer: nn.Module) -> list[str]:
+    """The names of a layer's linear modules, as PEFT matches them at the end of a path."""
+    linear = [path for path, module in layer.named_modules() if is_linear(module)]
+    # Experts are one tensor for all. PEFT takes the names of a shared expert's maps for theirs, and adapts those of all
+    # layers, however few are asked for.
+    if any(parameter.dim() == 3 for parameter in layer.parameters()):
+        linear = [path for path in linear if "attn" in path or "attention" in path]
+        announce("adapted modules", "those of the attention", "the layers hold experts, which share one tensor")
+    return sorted({path.rsplit(".", 1)[-1] for path in linear})
 
 
 def load_adapter(

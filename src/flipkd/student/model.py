@@ -22,7 +22,7 @@ from flipkd.student.packing import Layout, Packed, carried_layout, pack, to_devi
 from flipkd.student.sites import Pooling, SiteReader, pool, site_layer
 from flipkd.student.template import Template
 from flipkd.student.trunk import Trunk, TrunkCache, TrunkDtype, model_fingerprint
-from flipkd.student.view import Stretch, final_norm_name, layers_name
+from flipkd.student.view import Stretch, final_norm_name, layers_name, require_no_state
 
 
 class StudentOutput(NamedTuple):
@@ -86,6 +86,7 @@ class Student(nn.Module):
             )
         decoder = base.get_decoder()
         layers = getattr(decoder, layers_name(decoder))
+        require_no_state(layers)
         last, site = len(layers) - 1, max(site_layer(site) for site in self.sites)
         self._reader = SiteReader(layers, self.sites)
         self._softcap = getattr(base.config, "final_logit_softcapping", None)
@@ -93,7 +94,7 @@ class Student(nn.Module):
         self._scale = getattr(base.config, "logit_scale", 1.0) / getattr(base.config, "logits_scaling", 1.0)
         # In a tuple, so that what the student's model holds is not registered a second time.
         self._norm = (getattr(decoder, final_norm_name(decoder)),)
-        self._leaving = {i: Stretch(decoder, i, i + 1, leavable=True) for i in {site, last}}
+        self._leaving = {i: Stretch(decoder, i, i + 1, leavable=True) for i in range(last + 1)}
         theirs = self._own_logits()
         install(base)
         with self._in_stretches():

@@ -57,6 +57,20 @@ def layers_name(decoder: nn.Module) -> str:
     return max(lists, key=lambda name: lists[name])
 
 
+def require_no_state(layers: nn.ModuleList) -> None:
+    """Refuse layers with a state that runs along the row of tokens: many texts stand in it, and would mix.
+
+    Raises:
+        FlipkdError: If a layer convolves, as all do that have such a state beside attention or in its place.
+    """
+    for number, layer in enumerate(layers):
+        if any(isinstance(module, nn.Conv1d) for module in layer.modules()):
+            raise FlipkdError(
+                f"Layer {number}, a {type(layer).__name__}, convolves along the row of tokens, in which flipkd puts "
+                "many texts. Choose a student whose layers mix tokens by attention alone."
+            )
+
+
 def final_norm_name(decoder: nn.Module) -> str:
     """The attribute of the one normalisation that follows the layers.
 

@@ -74,8 +74,8 @@ class TeacherSignal:
         own = pairs.texts()
         if len(self.pair_similarity) != len(pairs) or self.texts[: len(own)] != own:
             raise FlipkdError(
-                f"The teacher's signal is of other training pairs than these {len(pairs)}, or of these in another order: "
-                "select or shuffle them first, then call training_signal."
+                f"The teacher's signal is of other training pairs than these {len(pairs)}, or of these in another "
+                "order: select or shuffle them first, then call training_signal."
             )
         if unlabelled is not None and self.texts[len(own) :] != list(unlabelled):
             raise FlipkdError(

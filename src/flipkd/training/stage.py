@@ -59,8 +59,8 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         kwargs: Further arguments of the Trainer, such as callbacks.
 
     Raises:
-        FlipkdError: If gradient checkpointing is reentrant, which would cut the vectors' graph silently, or the metric
-            for the best checkpoint is unknown.
+        FlipkdError: If gradient checkpointing is reentrant, which would cut the vectors' graph silently, mixed
+            precision is asked for, or the metric for the best checkpoint is unknown.
     """
 
     stage = "training"
@@ -81,6 +81,11 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         if args.activation_checkpointing and reentrant:
             raise FlipkdError(
                 "Reentrant gradient checkpointing gives the vectors no gradient; set use_reentrant=False."
+            )
+        if args.bf16 or args.fp16:
+            raise FlipkdError(
+                "Mixed precision would round the log-odds, and stays on after the training. Leave bf16 and fp16 out: "
+                "the dtype of the base model decides."
             )
         metric = args.metric_for_best_model
         if metric is not None and f"eval_{metric.removeprefix('eval_')}" not in self.metric_names:
