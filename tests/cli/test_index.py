@@ -62,7 +62,8 @@ def test_no_answer_follows_the_policy_in_force(idx, model, capsys, policy, answe
     assert "decision" not in shown.out
 
 
-def test_the_match_rate_behind_refusals_is_said_where_candidates_hold_fewer(idx, model, capsys):
+def test_the_match_rate_behind_refusals_is_said_where_candidates_hold_fewer(idx, model, capsys, monkeypatch):
+    monkeypatch.setattr("flipkd.retrieval.store.Store.__len__", lambda _: 500)
     words = ["index", "search", *model, "--index", str(idx), "--query", "reset my pin"]
     assert run(words) == 0
     assert "with --prior 0.05 more is refused" in said(capsys)
@@ -110,7 +111,7 @@ def test_entries_are_added_and_removed(artefact, model, tmp_path, capsys):
     capsys.readouterr()
     assert run(["index", "add", *model, "--index", idx, "--faq", faq]) == 0
     assert "1 added, 1 updated, 1 unchanged; 3 entries now" in said(capsys)
-    assert run(["index", "remove", "--index", idx, "--ids", '["pin"]']) == 0
+    assert run(["index", "remove", "--index", idx, "--ids", "pin"]) == 0
     assert run(["index", "remove", "--index", idx, "--ids", '["pin"]']) == 1
     assert "there is no entry 'pin'" in said(capsys)
     assert run(["index", "info", "--index", idx]) == 0

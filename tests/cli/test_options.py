@@ -102,6 +102,15 @@ def test_lists_as_yaml():
     assert made.report_to == ["tensorboard"]
 
 
+@pytest.mark.parametrize(
+    ("given", "taken"), [("1", ["1"]), ("pin", ["pin"]), ("[1, 007]", ["1", "007"]), ("'1'", ["'1'"]), ("[no]", ["no"])]
+)
+@pytest.mark.parametrize("joined", [True, False])
+def test_lists_of_texts_need_no_brackets_for_one_and_hold_texts_alone(given, taken, joined):
+    words = [f"--report-to={given}"] if joined else ["--report-to", given]
+    assert outer(*words).report_to == taken
+
+
 def test_the_first_word_is_the_file():
     made = parse(data.Options, "flipkd data check", ["pairs.csv", "--against.test", "t.csv", "--against.dev=d.csv"])
     assert made.file == "pairs.csv"

@@ -73,6 +73,26 @@ def test_neither_utf8_nor_gb18030(tmp_path):
     assert read(path, "latin-1") == "a,b\ncaf\xe9,\xe9\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("Wie ändere ich die Gebühr für meine Karte?", "鋘dere"), ("Ich habe die Gebühr schon bezahlt.", "Geb黨r")],
+)
+def test_latin_letters_are_not_taken_for_gb18030(tmp_path, text, word):
+    """An accented letter and the one behind it are a valid Chinese character."""
+    path = tmp_path / "x.csv"
+    path.write_bytes(f"a,b\n{text},x\n".encode("cp1252"))
+    with pytest.raises(FlipkdError, match=f"line 2: no UTF-8.*{word}.*--encoding cp1252"):
+        choose_encoding(str(path), None)
+    assert text in read(path, "cp1252")
+
+
+@pytest.mark.parametrize("text", ["我的Visa卡被吞了", "用App登录，PIN码忘了", "A类账户和B类账户有何区别"])
+def test_latin_words_in_chinese_are_gb18030(tmp_path, text):
+    path = tmp_path / "x.csv"
+    path.write_bytes(f"a,b\n{text},x\n".encode("gb18030"))
+    assert choose_encoding(str(path), None) == "gb18030"
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "no-such-encoding", "base64"])
 def test_an_encoding_that_does_not_fit_is_refused(tmp_path, encoding):
     path = tmp_path / "x.csv"

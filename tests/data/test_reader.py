@@ -233,7 +233,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     assert peaks[1] < 1.2 * peaks[0]
 
 
-@pytest.mark.parametrize("name", ["gone.csv", "gone.jsonl.gz"])
+@pytest.mark.parametrize("name", ["gone.csv", "gone.jsonl.gz", "gone.xlsx", "gone.txt", "gone.json"])
 def test_missing_files_are_not_looked_for_on_the_hub(tmp_path, name):
     with pytest.raises(FlipkdError, match=f"{name}.*neither a file nor a data set.*no such file"):
         read_pairs(str(tmp_path / name))
@@ -249,12 +249,18 @@ def test_texts_one_a_line(tmp_path):
     assert read_texts(path) == ["NA", " 007 ", "last"]
 
 
-@pytest.mark.parametrize(("name", "content"), [("x.txt", " \n"), ("x.csv", "text_a,text_b\na,b\n")])
+@pytest.mark.parametrize(("name", "content"), [("x.txt", " \n"), ("x.csv", "text_a,text_b\na,b\n"), ("x.json", "[1]")])
 def test_texts_refuse_other_files(tmp_path, name, content):
     with pytest.raises(FlipkdError, match=r"one (text )?a line"):
         read_texts(write(tmp_path / name, content))
     with pytest.raises(FlipkdError, match="no such file"):
         read_texts(str(tmp_path / "gone.txt"))
+
+
+@pytest.mark.parametrize("content", ["2026\tI lost my card\n" * 3, '{"q": "I lost my card"}\n', "[\n {}\n"])
+def test_lines_that_seem_to_be_records_are_said(tmp_path, capsys, content):
+    read_texts(write(tmp_path / "x.log", content))
+    assert "most seem to be records" in " ".join(capsys.readouterr().err.split())
 
 
 NUMBERED = {"text_a": "1", "text_b": "2", "label": "3"}

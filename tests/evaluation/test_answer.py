@@ -162,12 +162,11 @@ def test_perfectly_told_apart_stays_finite():
     assert measure(answer.probability(signals), label, answer.threshold).f1 == 1
 
 
-def test_a_signal_that_counts_against_a_match_is_said_aloud(capsys):
+def test_a_signal_that_counts_against_a_match_is_in_the_reason():
     signals, label = pairs(decoder=-2.0)
     answer = fit_answer(signals, label, [("decoder",)], seed=0)
     assert answer.weights[0] < 0
     assert "negative weight on decoder" in answer.reason
-    assert "against a match" in capsys.readouterr().err
 
 
 def test_the_same_seed_gives_the_same_answer_and_the_callers_arrays_stay():

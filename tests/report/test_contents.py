@@ -126,6 +126,17 @@ def test_a_win_within_the_interval_is_no_win(copy, edit):
     )
 
 
+def test_a_ranking_that_is_settled_where_f1_is_not_is_said(copy, edit):
+    def figures(found):
+        found["differences"]["against"]["teacher"]["auc"] |= {"low": -0.3, "high": -0.1}
+
+    edit("evaluation/metrics.json", figures)
+    said = standing_of(copy, edit, ours=0.8, theirs=0.79, low=-0.02, high=0.04)
+    assert said.endswith(
+        "than these pairs can tell from none; but in AUC it is behind, and the interval leaves out no difference at all."
+    )
+
+
 def test_equal_figures_are_level(copy, edit):
     assert "is level with the teacher" in standing_of(copy, edit, ours=0.8, theirs=0.8, low=-0.02, high=0.02)
 

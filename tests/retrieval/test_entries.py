@@ -46,9 +46,10 @@ def test_without_ids_an_entrys_id_comes_of_its_question(file):
         ("id,question\na,How?\nb, \n", "faq.csv, line 3: the question is empty"),
         ("id,question\n,How?\n", "faq.csv, line 2: the id is empty"),
         ("id,question,note,note\na,How?,kept,lost\n", "more than one column is named 'note'"),
-        ("id,words\na,How?\n", "no column is named question"),
+        ("id,words\na,How?\n", "no column is named question.*--columns.question NAME"),
+        ("id;question\na;How?\n", "no column is named question.*--delimiter"),
         ("id,question\n", "no entry in it"),
-        ("question\nHow?\nHow?\n", "line 3: the id .* is that of .*line 2 too"),
+        ("question\nHow?\nHow?\n", "line 3: the question is that of .*line 2 too. Drop one, or give both ids"),
     ],
 )
 def test_a_fault_is_one_error_with_its_place(file, text, message):

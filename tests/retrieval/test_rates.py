@@ -5,9 +5,18 @@ import pytest
 from flipkd.retrieval.rates import announce_rate
 
 
-def index(rate, candidates=20):
+class Store(list):
+    settings = SimpleNamespace(candidates=20)
+
+
+def index(rate, entries=500):
     matcher = SimpleNamespace(answer=SimpleNamespace(match_rate=rate))
-    return SimpleNamespace(matcher=matcher, store=SimpleNamespace(settings=SimpleNamespace(candidates=candidates)))
+    return SimpleNamespace(matcher=matcher, store=Store(range(entries)))
+
+
+def test_a_small_index_has_fewer_candidates(capsys):
+    announce_rate(index(0.45, entries=5), prior=None)
+    assert "one match among 5 candidates would be 0.2" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Options straight from a dataclass: its fields are the flags, its attribute docstrings the help."""
 
+import json
 import os
 from dataclasses import fields, is_dataclass
 from itertools import pairwise, takewhile
@@ -89,6 +90,7 @@ def _spelled(words: list[str], options: type) -> tuple[list[str], dict[str, str]
     switches = _switches(options)
     hints = get_type_hints(options)
     dictionaries = {name for name, kind in hints.items() if _is_dictionary(kind)}
+    lists = {name for name, kind in hints.items() if kind in (list[str], list[str] | None)}
     optional = {name for name, kind in hints.items() if set(get_args(kind)) == {str, NoneType}}
     found: list[str] = []
     texts: dict[str, str] = {}
@@ -100,11 +102,11 @@ def _spelled(words: list[str], options: type) -> tuple[list[str], dict[str, str]
         texts[name] = value
         return name
 
-    text = False
+    text = listed = False
     for index, word in enumerate(words):
         if not word.startswith("--"):
-            found.append(named(word) if text else word)
-            text = False
+            found.append(named(word) if text else _list_of(word) if listed else word)
+            text = listed = False
             continue
         name, equals, value = word[2:].partition("=")
         outer, dot, inner = name.partition(".")
@@ -113,11 +115,23 @@ def _spelled(words: list[str], options: type) -> tuple[list[str], dict[str, str]
         alone = not equals and (index + 1 == len(words) or words[index + 1].startswith("-"))
         if name in switches and alone:
             equals, value = "=", "true"
-        text = name in optional or (outer in dictionaries and bool(dot))
+        text, listed = name in optional or (outer in dictionaries and bool(dot)), name in lists
+        if listed and equals:
+            value, listed = _list_of(value), False
         if text and equals:
             value, text = named(value), False
         found.append(f"--{name}{equals}{value}")
     return found, texts
+
+
+def _list_of(value: str) -> str:
+    """A list of texts as YAML: --ids 12 and --ids '[12, pin]' mean texts, too, which YAML would read as numbers."""
+    try:
+        # Of all values this loader makes texts.
+        found = yaml.load(value, yaml.BaseLoader)
+    except yaml.YAMLError:
+        return value
+    return json.dumps(found if isinstance(found, list) else [value], ensure_ascii=False)
 
 
 def _is_text(value: str) -> bool:

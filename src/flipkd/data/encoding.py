@@ -7,6 +7,7 @@ GB18030 and valid UTF-8 must never be read as it.
 import codecs
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,11 @@ is an error and does not eat the memory."""
 UTF8_PROOF = 20
 """Characters beyond ASCII that are valid UTF-8 before the first that is not: from this many on the file is
 damaged UTF-8, not GB18030. Single GB18030 characters can look like UTF-8; twenty in a row do not."""
+
+_AMONG_LETTERS = re.compile(
+    r"(?<!{x})(?:[A-Za-z]+{x}(?!{x})[A-Za-z]*|{x}(?!{x})[A-Za-z]+)".replace("{x}", r"[^\x00-\x7f]")
+)
+"""One character beyond ASCII that begins, ends or stands in a word of Latin letters."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +172,11 @@ def choose_encoding(path: str, asked: str | None) -> str:
     chosen = "utf-16" if marked else "utf-8-sig"
     fault = _fault(path, chosen)
     if fault is not None and not marked and fault.wide < UTF8_PROOF and _fault(path, "gb18030") is None:
+        if (word := _latin_word(path)) is not None:
+            raise FlipkdError(
+                f"{path}, line {fault.line}: no UTF-8. As GB18030 it has words such as {word!r}, so it seems to be of "
+                "another encoding. Name it: --encoding cp1252 (Western Europe), or --encoding gb18030."
+            )
         announce("encoding", "gb18030", f"{path} is not UTF-8 from line {fault.line} on; --encoding names another")
         return "gb18030"
     if fault is not None:
@@ -176,6 +187,22 @@ def choose_encoding(path: str, asked: str | None) -> str:
     if marked:
         announce("encoding", "utf-16", f"{path} starts with its byte-order mark")
     return chosen
+
+
+def _latin_word(path: str) -> str | None:
+    """A word of Latin letters with a Chinese character in it, if most Chinese characters of a file stand in such words.
+
+    GB18030 makes one character of an accented letter of cp1252 and the letter behind it.
+    """
+    inside = every = 0
+    word = None
+    with decoded(path, "gb18030", "") as stream:
+        while part := stream.read(BLOCK):
+            every += _wide(part)
+            for found in _AMONG_LETTERS.finditer(part):
+                inside += 1
+                word = word or found[0]
+    return word if 2 * inside > every else None
 
 
 @contextmanager

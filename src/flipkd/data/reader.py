@@ -21,6 +21,8 @@ from flipkd.errors import FlipkdError
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 """Endings of the files that hold pairs; all but the last may have ``.gz`` or ``.zst`` after them."""
+OF_FILES = (*ENDINGS, ".json", ".log", ".ods", ".txt", ".xls", ".xlsx", ".zip")
+"""Endings of names that are no data set's, so that a file that is not there is not looked for on the hub."""
 
 
 def _ending(path: str) -> str:
@@ -38,7 +40,7 @@ def open_records(
     if chunk_rows < 1:
         raise FlipkdError(f"Rows are read at least one at a time; {chunk_rows} were asked for.")
     file, ending = Path(path), _ending(path)
-    if not file.exists() and ending in ENDINGS:
+    if not file.exists() and ending in OF_FILES:
         raise FlipkdError(f"{path!r} is neither a file nor a data set that could be loaded (no such file).")
     character = delimiter_of(path, delimiter)
     if not file.exists():
@@ -157,11 +159,14 @@ def read_texts(path: str, *, encoding: str | None = None) -> list[str]:
     """
     if not Path(path).is_file():
         raise FlipkdError(f"{path}: no such file. It must hold one text a line.")
-    if _ending(path) in ENDINGS:
+    if _ending(path) in (*ENDINGS, ".json"):
         raise FlipkdError(f"{path}: a table. Texts come one a line: put its texts in a .txt file.")
     with open_text(path, encoding, newline="\n") as stream:
         lines = (line.removesuffix("\n").removesuffix("\r") for line in lines_of(stream, path))
         texts = [line for line in lines if not is_empty(line)]
     if not texts:
         raise FlipkdError(f"{path}: no text in it. It must hold one text a line.")
+    records = [text for text in texts if "\t" in text or text.lstrip()[0] in "{["]
+    if 2 * len(records) > len(texts):
+        warn(f"{path}: each line is read as one text, but most seem to be records, such as {records[0][:80]!r}.")
     return texts

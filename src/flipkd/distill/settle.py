@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flipkd.console import announce
+from flipkd.console import announce, warn
 from flipkd.data.splits import warn_of_dependence
 from flipkd.distill.compare import Comparison
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.splits import Splits
 from flipkd.errors import FlipkdError
-from flipkd.evaluation.answer import Answer, cross_fitted
+from flipkd.evaluation.answer import FEWEST, SIGNALS, Answer, cross_fitted, too_few
 from flipkd.evaluation.calibration import Calibration, in_words, log_odds_of, measure_calibration
 from flipkd.evaluation.decisions import Decision, Shares, shares
 from flipkd.evaluation.policies import Policy, decide
@@ -64,6 +64,7 @@ def settle(config: DistillConfig, answer: Answer, comparison: Comparison, splits
             f"{error} What was trained is kept: the same command with another --threshold-policy goes on from here."
         ) from error
     answer = replace(answer, threshold=decision.threshold)
+    warn_of_answer(answer, few := too_few(label))
     calibration = {
         "validation": {
             "before": measure_calibration(fitted_on["decoder"], label),
@@ -72,7 +73,11 @@ def settle(config: DistillConfig, answer: Answer, comparison: Comparison, splits
     }
     announce("threshold", f"{decision.threshold:.4f}", decision.reason)
     warn_of_dependence(splits.validation)
-    announce("calibration on validation, cross-fitted", in_words(**calibration["validation"]), _HOW)
+    announce(
+        f"calibration on validation, {'in-sample' if few else 'cross-fitted'}",
+        in_words(**calibration["validation"]),
+        _HOW,
+    )
 
     achieved, name = None, comparison.measured
     if name != "validation":
@@ -94,6 +99,23 @@ def settle(config: DistillConfig, answer: Answer, comparison: Comparison, splits
         signals={source: tuple(fitted_on[source].tolist()) for source in sources},
     )
     return Settled(answer, decision, achieved, calibration, record)
+
+
+def warn_of_answer(answer: Answer, few: bool) -> None:
+    """Say what is odd about the artefact's own answer.
+
+    Args:
+        answer: As it was chosen.
+        few: Whether validation has too few pairs of a class to be cross-fitted.
+    """
+    against = [SIGNALS[source] for source, weight in zip(answer.sources, answer.weights, strict=True) if weight < 0]
+    if against:
+        warn(f"In the answer the {' and the '.join(against)} count against a match.")
+    if few:
+        warn(
+            f"Fewer than {FEWEST} validation pairs of a class: answer, threshold and calibration are measured on the "
+            "pairs that they were fitted on, which flatters. Give more validation pairs."
+        )
 
 
 _HOW = "the decoder's own probability -> the answer's"

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flipkd.console import warn
 from flipkd.errors import FlipkdError
 from flipkd.evaluation.calibrators import (
     FEWEST_FOR_STEPS,
@@ -183,7 +182,7 @@ def fit_answer(
     behind = f"{n} validation pairs, {matches} of them matches"
 
     stepped = False
-    if _too_few(labels):
+    if too_few(labels):
         chosen = min(candidates, key=len)
         reason = (
             f"{_name(chosen)}: the simplest, since {behind}, are too few to compare answers (at least "
@@ -200,14 +199,13 @@ def fit_answer(
     weights, bias = fit_logistic(features[chosen], labels)
     against = [source for source, weight in zip(chosen, weights, strict=True) if weight < 0]
     if against:
-        warn(f"In the answer the {_name([SIGNALS[source] for source in against])} count against a match.")
         reason += f"; negative weight on {_name(against)}"
     curve = fit_steps(features[chosen] @ weights + bias, labels) if stepped else None
     answer = Answer(chosen, tuple(weights.tolist()), bias, 0.5, reason, curve, matches / n)
     return replace(answer, threshold=best_threshold(cross_fitted(answer, signals, labels, seed=seed), labels))
 
 
-def _too_few(labels: NDArray[np.int64]) -> bool:
+def too_few(labels: NDArray[np.int64]) -> bool:
     """Whether a class has too few pairs to be cross-fitted."""
     return bool(min(labels.sum(), len(labels) - labels.sum()) < FEWEST)
 
@@ -243,7 +241,7 @@ def cross_fitted(answer: Answer, signals: Mapping[str, ArrayLike], label: ArrayL
     """
     features = _columns(signals, answer.sources)
     labels = both_classes(label, len(features))
-    if _too_few(labels):
+    if too_few(labels):
         return answer.probability(signals)
     return cross_fit(features, labels, seed, steps=answer.steps is not None)[1]
 
@@ -271,7 +269,7 @@ def threshold_alone(value: ArrayLike, label: ArrayLike, *, seed: int) -> float:
     features = finite(value, "values")[:, None]
     labels = both_classes(label, len(features))
     (weight,), bias = fit_logistic(features, labels)
-    if weight <= 0 or _too_few(labels):
+    if weight <= 0 or too_few(labels):
         return best_threshold(value, labels)
     cut = best_threshold(cross_fit(features, labels, seed)[1], labels)
     return float((logit(cut) - bias) / weight) if 0 < cut < 1 else best_threshold(value, labels)
@@ -291,7 +289,7 @@ def choose_order(log_odds: ArrayLike, swapped: ArrayLike, label: ArrayLike, *, s
     """
     given = finite(log_odds, SIGNALS["decoder"])
     labels = both_classes(label, len(given))
-    if _too_few(labels):
+    if too_few(labels):
         return False, f"fewer than {FEWEST} validation pairs of a class are too few to tell"
     averaged = (given + finite(swapped, SIGNALS["decoder"])) / 2
     losses = [cross_fit(column[:, None], labels, seed)[0] for column in (given, averaged)]

@@ -171,7 +171,11 @@ def _standing(records: Records, ours: str, row: str) -> str:
         return f"{place}; no interval is recorded, so it may be chance"
     if low > 0 or high < 0:
         return f"{place}, and the interval leaves out no difference at all"
-    return f"{place}, by less than these pairs can tell from none"
+    ends = [records.number(METRICS_FILE, "differences", "against", row, "auc", end) for end in ("low", "high")]
+    low, high = (0.0 if end is None else end for end in ends)
+    side = "ahead" if low > 0 else "behind" if high < 0 else ""
+    more = f"; but in AUC it is {side}, and the interval leaves out no difference at all" if side else ""
+    return f"{place}, by less than these pairs can tell from none{more}"
 
 
 def calibration(records: Records) -> Table:

@@ -72,6 +72,8 @@ def check_entries(entries: Sequence[Entry], source: str | None = None, lines: Se
             what = "id" if is_empty(entry.id) else "question"
             raise FlipkdError(f"{place}: the {what} is empty. Fill it, or take the entry out.")
         if entry.id in seen:
+            if entry.id == _made_id(entry.question):
+                raise FlipkdError(f"{place}: the question is that of {seen[entry.id]} too. Drop one, or give both ids.")
             raise FlipkdError(f"{place}: the id {entry.id!r} is that of {seen[entry.id]} too. Ids must differ.")
         seen[entry.id] = place
 
@@ -105,7 +107,7 @@ def read_entries(
                 part = {role: _text(cells[at[role]], path, line, records.header[at[role]]) for role in at}
                 extra = {name: as_written(_there(cells[place])) for name, place in others.items()}
                 question = part["question"]
-                name = part["id"] if "id" in part else content_hash(question)[:16]
+                name = part["id"] if "id" in part else _made_id(question)
                 entries.append(Entry(name, question, part.get("answer", ""), extra))
                 lines.append(line)
     if not entries:
@@ -134,13 +136,21 @@ def _columns(header: Sequence[str], named: dict[str, str], source: str) -> dict[
         elif known:
             found[role] = known[0]
     if "question" not in found:
+        mend = "Name it: --columns.question NAME."
+        if len(header) == 1 and any(mark in header[0] for mark in ",;\t|"):
+            mend = "The cells seem to be parted by another character: name it, --delimiter."
         raise FlipkdError(
             f"{source}: no column is named {', '.join(NAMES['question'])}. "
-            f"The columns are {', '.join(map(repr, header))}. Name it: --columns.question NAME."
+            f"The columns are {', '.join(map(repr, header))}. {mend}"
         )
     if len(set(found.values())) < len(found):
         raise FlipkdError(f"{source}: one column is named for two uses: {named}.")
     return found
+
+
+def _made_id(question: str) -> str:
+    """The id of an entry that has none."""
+    return content_hash(question)[:16]
 
 
 def _there(cell: Any) -> Any:

@@ -12,7 +12,8 @@ def announce_rate(index: FaqIndex, *, prior: float | None, candidates: int | Non
         prior: What was asked for; where there is one nothing is said.
         candidates: How many the decoder verifies; by default as the index was built.
     """
-    rate, candidates = index.matcher.answer.match_rate, candidates or index.store.settings.candidates
+    rate, asked = index.matcher.answer.match_rate, candidates or index.store.settings.candidates
+    candidates = min(asked, len(index.store))
     if prior is None and rate is not None and rate > 2 / candidates:
         announce(
             "match rate",

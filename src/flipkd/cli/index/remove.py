@@ -12,7 +12,7 @@ class Options(IndexOptions):
     index: str = ""
     """The index: its folder, or the URI of a Milvus server."""
     ids: list[str] = field(default_factory=list)
-    """The ids of the entries, as a YAML list: --ids '["pin", "fees"]'."""
+    """The ids of the entries: one, or a list, --ids '[pin, fees]'."""
 
 
 def run(options: Options) -> None:
