@@ -51,8 +51,21 @@ def test_one_teacher_a_fold_and_one_of_all(fit, bi, tmp_path, make_pairs):
     assert record.finished
     assert record.pairs_digest == make_pairs(24).digest()
     assert sorted(set(record.fold)) == [0, 1]
-    assert record.auc.keys() == {"validation", "out_of_fold", "in_sample"}
+    assert record.auc.keys() == {"untuned", "validation", "out_of_fold", "in_sample"}
     assert record.auc["validation"].keys() == {"fold-0", "fold-1", "all"}
+
+
+def test_a_teacher_that_fine_tuning_made_worse_is_said_with_both_figures(fit, tmp_path, make_pairs, capsys):
+    right = make_pairs(24)
+    wrong = replace(right, label=1 - right.label)
+    output = fit(tmp_path / "teacher", replace(CONFIG, epochs=8), pairs=wrong, validation=right)
+    found = read_record(output).auc
+    assert found["untuned"] > found["validation"]["all"]
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"was {found['untuned']:.3f} and is {found['validation']['all']:.3f}" in said
+
+    fit(tmp_path / "better", replace(CONFIG, epochs=8), pairs=right, validation=right)
+    assert "made the teacher no better" not in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_single_step_is_one_of_training(fit, bi, tmp_path):

@@ -37,7 +37,8 @@ class FitRecord:
     finished: bool = False
     validation_digest: str | None = None
     auc: dict[str, Any] = field(default_factory=dict)
-    """ROC AUC: `validation` by teacher, `out_of_fold` and `in_sample` on the training pairs."""
+    """ROC AUC: `validation` by teacher, `untuned` of the base there (a bi-encoder's; not in older folders), and
+    `out_of_fold` and `in_sample` on the training pairs."""
     schema_version: int = SCHEMA_VERSION
 
     def same_training(self, other: "FitRecord") -> bool:

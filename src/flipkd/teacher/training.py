@@ -105,8 +105,18 @@ def fit_teacher(
     if record.finished and record.validation_digest == measured_on:
         return
     found = _measure(output, record, pairs, validation, device, cache_dir)
+    # The head of a cross-encoder may have answered another question.
+    if validation is not None and kind == "bi":
+        untuned = Teacher.load(str(base), device=device, cache_dir=cache_dir)
+        found["untuned"] = auc(validation, _of(untuned, validation))
     for what, value in _figures(found):
         announce("teacher AUC", f"{value:.4f}", what)
+    if validation is not None and found.get("untuned", 0.0) > found["validation"][ALL]:
+        warn(
+            f"Fine-tuning made the teacher no better: its AUC on the {len(validation)} validation pairs was "
+            f"{found['untuned']:.3f} and is {found['validation'][ALL]:.3f}. What it learns of these pairs may harm it "
+            "elsewhere, too: look at the pairs, or use it as it is, --fine-tune-teacher false."
+        )
     replace(record, finished=True, validation_digest=measured_on, auc=found).write(output)
 
 
@@ -223,7 +233,8 @@ def _of(teacher: Teacher, table: PairTable) -> NDArray[np.float32]:
 
 
 def _figures(found: dict[str, Any]) -> Sequence[tuple[str, float]]:
-    figures = [(f"{part} on validation", value) for part, value in found["validation"].items()]
+    figures = [("untuned, on validation", found["untuned"])] if "untuned" in found else []
+    figures += [(f"{part} on validation", value) for part, value in found["validation"].items()]
     if found["out_of_fold"] is not None:
         figures.append(("training pairs, each by the teacher that did not see it", found["out_of_fold"]))
     return [
