@@ -37,6 +37,15 @@ def test_one_query_gets_a_table(idx, model, capsys):
     assert "stolen" in shown
 
 
+def test_a_file_of_queries_may_be_of_any_encoding(idx, model, tmp_path):
+    (tmp_path / "queries.txt").write_text("Gebühr\n", encoding="cp1252")
+    words = ["index", "search", *model, "--index", str(idx), "--queries", str(tmp_path / "queries.txt")]
+    out = tmp_path / "found.csv"
+    assert run([*words, "--output", str(out)]) == 1
+    assert run([*words, "--output", str(out), "--encoding", "cp1252"]) == 0
+    assert "Gebühr" in out.read_text(encoding="utf-8")
+
+
 def test_a_file_of_queries_becomes_csv_or_json_lines(idx, model, tmp_path):
     (tmp_path / "queries.txt").write_text("reset my pin\nzebra\n")
     words = [*model, "--index", str(idx), "--queries", str(tmp_path / "queries.txt"), "--first-stage", "bm25"]

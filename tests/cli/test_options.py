@@ -36,6 +36,8 @@ class Outer:
     """Two words."""
     report_to: list[str] = field(default_factory=list)
     """A list."""
+    modules: list[str] | None = None
+    """A list, or none."""
     inner: Inner = field(default_factory=Inner)
     """Nested."""
 
@@ -103,12 +105,26 @@ def test_lists_as_yaml():
 
 
 @pytest.mark.parametrize(
-    ("given", "taken"), [("1", ["1"]), ("pin", ["pin"]), ("[1, 007]", ["1", "007"]), ("'1'", ["'1'"]), ("[no]", ["no"])]
+    ("given", "taken"),
+    [
+        ("1", ["1"]),
+        ("pin", ["pin"]),
+        ("[1, 007]", ["1", "007"]),
+        ("'1'", ["'1'"]),
+        ("[no]", ["no"]),
+        ("@pin", ["@pin"]),
+        ("*x", ["*x"]),
+    ],
 )
 @pytest.mark.parametrize("joined", [True, False])
 def test_lists_of_texts_need_no_brackets_for_one_and_hold_texts_alone(given, taken, joined):
     words = [f"--report-to={given}"] if joined else ["--report-to", given]
     assert outer(*words).report_to == taken
+
+
+def test_no_list_can_be_asked_for():
+    assert outer("--modules", "q").modules == ["q"]
+    assert outer("--modules", "q", "--modules", "null").modules is None
 
 
 def test_the_first_word_is_the_file():

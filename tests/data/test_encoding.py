@@ -86,7 +86,10 @@ def test_latin_letters_are_not_taken_for_gb18030(tmp_path, text, word):
     assert text in read(path, "cp1252")
 
 
-@pytest.mark.parametrize("text", ["我的Visa卡被吞了", "用App登录，PIN码忘了", "A类账户和B类账户有何区别"])
+@pytest.mark.parametrize(
+    "text",
+    ["我的Visa卡被吞了", "A类账户和B类账户有何区别", "T恤", "SIM卡", "I don’t know my PIN", "20°C", "·Login fails"],
+)
 def test_latin_words_in_chinese_are_gb18030(tmp_path, text):
     path = tmp_path / "x.csv"
     path.write_bytes(f"a,b\n{text},x\n".encode("gb18030"))

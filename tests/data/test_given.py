@@ -36,8 +36,11 @@ def test_what_only_iterates_like_texts_is_refused(texts, words):
 
 @pytest.mark.parametrize(
     "pairs",
-    [[("a", "c"), ["b", "d"]], zip(TABLE["q1"], TABLE["q2"], strict=True), TABLE.to_numpy()],
-    ids=["list", "zip", "array"],
+    [
+        [("a", "c"), ["b", "d"]], zip(TABLE["q1"], TABLE["q2"], strict=True), TABLE.to_numpy(),
+        TABLE.to_records(index=False), [row for _, row in TABLE.iterrows()],
+    ],
+    ids=["list", "zip", "array", "records", "series"],
 )  # fmt: skip
 def test_what_holds_pairs_is_taken(pairs):
     assert given_pairs(pairs) == (["a", "b"], ["c", "d"])
@@ -48,11 +51,12 @@ def test_what_holds_pairs_is_taken(pairs):
     [
         (TABLE, "item 1: str 'q1' is no pair"),
         (Dataset.from_pandas(TABLE), "item 1: dict is no pair"),
+        ([{"a", "b"}], "item 1: set is no pair"),
         (["ab", "cd"], "item 1: str 'ab' is no pair"),
         ([("a", "b"), ("a", "b", 1)], "item 2: tuple is no pair"),
         ([("a", None)], "text b, item 1: NoneType None is no text"),
     ],
-    ids=["data frame", "data set", "texts of two letters", "three", "none"],
+    ids=["data frame", "data set", "set", "texts of two letters", "three", "none"],
 )
 def test_what_only_iterates_like_pairs_is_refused(pairs, words):
     with pytest.raises(FlipkdError, match=words):

@@ -62,10 +62,14 @@ def test_pairs_that_the_teacher_did_not_see_are_taken(taught):
 
 
 @pytest.mark.parametrize("part", ["all", "fold-0"])
-def test_a_part_of_a_fitted_folder_is_refused_since_nobody_would_know_its_pairs(fitted, settings, tmp_path, part):
+def test_a_part_of_a_fitted_folder_is_refused_since_nobody_would_know_its_pairs(
+    fitted, settings, tmp_path, part, monkeypatch
+):
     with pytest.raises(FlipkdError, match=rf"{part} is one of the teachers in {fitted}.*Give {fitted}\."):
         require_kind(settings(tmp_path / "run", teacher=f"{fitted}/{part}"))
     require_kind(settings(tmp_path / "run", teacher=fitted))
+    monkeypatch.chdir(fitted)
+    require_kind(settings(tmp_path / "run", teacher="."))
 
 
 def test_dual_thresholds_are_the_users_or_those_of_the_precision_asked_for(settings, tmp_path):

@@ -14,6 +14,11 @@ def index(rate, entries=500):
     return SimpleNamespace(matcher=matcher, store=Store(range(entries)))
 
 
+def test_an_empty_index_has_no_candidates_at_all(capsys):
+    announce_rate(index(0.45, entries=0), prior=None)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_small_index_has_fewer_candidates(capsys):
     announce_rate(index(0.45, entries=5), prior=None)
     assert "one match among 5 candidates would be 0.2" in " ".join(capsys.readouterr().err.split())

@@ -126,11 +126,15 @@ def _spelled(words: list[str], options: type) -> tuple[list[str], dict[str, str]
 
 def _list_of(value: str) -> str:
     """A list of texts as YAML: --ids 12 and --ids '[12, pin]' mean texts, too, which YAML would read as numbers."""
+    if value == "null":
+        return value
     try:
         # Of all values this loader makes texts.
         found = yaml.load(value, yaml.BaseLoader)
     except yaml.YAMLError:
-        return value
+        if value.startswith("["):
+            return value
+        found = value
     return json.dumps(found if isinstance(found, list) else [value], ensure_ascii=False)
 
 

@@ -29,7 +29,7 @@ UTF8_PROOF = 20
 damaged UTF-8, not GB18030. Single GB18030 characters can look like UTF-8; twenty in a row do not."""
 
 _AMONG_LETTERS = re.compile(
-    r"(?<!{x})(?:[A-Za-z]+{x}(?!{x})[A-Za-z]*|{x}(?!{x})[A-Za-z]+)".replace("{x}", r"[^\x00-\x7f]")
+    r"(?<![A-Za-z]|{x})(?:[A-Za-z]+({x})(?!{x})[A-Za-z]*|({x})(?!{x})[A-Za-z]+)".replace("{x}", r"[^\x00-\x7f]")
 )
 """One character beyond ASCII that begins, ends or stands in a word of Latin letters."""
 
@@ -200,8 +200,10 @@ def _latin_word(path: str) -> str | None:
         while part := stream.read(BLOCK):
             every += _wide(part)
             for found in _AMONG_LETTERS.finditer(part):
-                inside += 1
-                word = word or found[0]
+                # The letter that was swallowed is the second byte; of GB2312's own characters it is no letter.
+                if (found[1] or found[2]).encode("gb18030")[-1:].isascii():
+                    inside += 1
+                    word = word or found[0]
     return word if 2 * inside > every else None
 
 

@@ -1,9 +1,7 @@
 """What a caller from Python hands over as texts or pairs: taken if it is, refused if it only iterates like it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
-
-import numpy as np
 
 from flipkd.errors import FlipkdError
 
@@ -38,14 +36,14 @@ def given_pairs(pairs: Iterable[Sequence[str]]) -> tuple[list[str], list[str]]:
     """Pairs as two columns of texts.
 
     Args:
-        pairs: Of two texts each: tuples, lists or rows of an array.
+        pairs: Of two texts each: tuples, lists, or rows of an array or a table.
 
     Raises:
         FlipkdError: If an item is anything else, such as a column's name or a row by name.
     """
     listed = list(pairs)
     for number, pair in enumerate(listed, start=1):
-        if not (isinstance(pair, list | tuple | np.ndarray) and len(pair) == 2):
+        if isinstance(pair, str | bytes | Mapping | Set) or not hasattr(pair, "__len__") or len(pair) != 2:
             raise FlipkdError(
                 f"pairs, item {number}: {_named(pair)} is no pair of two texts. Of a table with columns a and b give "
                 'zip(table["a"], table["b"]).'

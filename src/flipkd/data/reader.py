@@ -72,7 +72,7 @@ def iter_pairs(
 
     Args:
         path: A file, its format by its ending (.csv, .tsv, .jsonl, .ndjson, each also as .gz or .zst, .parquet).
-            Anything that does not exist as a file is a data set of the hub: ``owner/name``,
+            What does not exist and has no ending of a file (`OF_FILES`) is a data set of the hub: ``owner/name``,
             ``name/configuration``, with ``:split`` at the end where that is not train.
         labelled: Whether labels are needed. If not, a label column is kept in `extra` and not parsed.
         columns: The names of the columns for ``text_a`` and ``text_b`` (both or none) and ``label``. What is

@@ -14,7 +14,7 @@ def announce_rate(index: FaqIndex, *, prior: float | None, candidates: int | Non
     """
     rate, asked = index.matcher.answer.match_rate, candidates or index.store.settings.candidates
     candidates = min(asked, len(index.store))
-    if prior is None and rate is not None and rate > 2 / candidates:
+    if prior is None and rate is not None and candidates and rate > 2 / candidates:
         announce(
             "match rate",
             f"{rate:.2g}, that of validation",

@@ -73,8 +73,8 @@ def require_whole(name: str) -> None:
     Raises:
         FlipkdError: If the name is a folder within one made by `flipkd teacher train`.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir() and is_fitted(str(folder.parent)):
+    folder = Path(name).expanduser().resolve()
+    if folder.is_dir() and is_fitted(str(folder.parent)) and folder.name in read_record(folder.parent).parts:
         raise FlipkdError(
             f"{name} is one of the teachers in {folder.parent}, whose {RECORD} says which pairs they were trained on. "
             f"Give {folder.parent}."

@@ -24,6 +24,8 @@ class Options(SearchOptions):
     """One query."""
     queries: str | None = None
     """Or a text file of queries, one a line."""
+    encoding: str | None = None
+    """That file's encoding, where it is not found by itself."""
     top: int = 5
     """Entries of a query that are shown."""
     output: str | None = None
@@ -45,7 +47,9 @@ def run(options: Options) -> None:
     output = None if options.output is None else Path(options.output)
     if output is not None and output.suffix not in (".csv", ".jsonl"):
         raise FlipkdError(f"--output {output} must end in .csv or .jsonl, the formats that are written.")
-    queries = [options.query] if options.queries is None else read_texts(options.queries)
+    queries = [options.query]
+    if options.queries is not None:
+        queries = read_texts(options.queries, encoding=options.encoding)
     with open_index(options, options.index, policy=options.policy, prior=options.prior) as index:
         announce_rate(index, prior=options.prior, candidates=options.candidates)
         found = index.search_many(
