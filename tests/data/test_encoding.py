@@ -88,7 +88,16 @@ def test_latin_letters_are_not_taken_for_gb18030(tmp_path, text, word):
 
 @pytest.mark.parametrize(
     "text",
-    ["我的Visa卡被吞了", "A类账户和B类账户有何区别", "T恤", "SIM卡", "I don’t know my PIN", "20°C", "·Login fails"],
+    [
+        "我的Visa卡被吞了",
+        "A类账户和B类账户有何区别",
+        "T恤",
+        "SIM卡",
+        "I don’t know my PIN",
+        "20°C",
+        "·Login fails",
+        "Köln",
+    ],
 )
 def test_latin_words_in_chinese_are_gb18030(tmp_path, text):
     path = tmp_path / "x.csv"

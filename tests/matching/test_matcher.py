@@ -76,23 +76,6 @@ def test_nothing_asked_nothing_answered(matcher):
     assert matcher.encode([]).shape == (0, matcher.student.width)
 
 
-def test_what_is_no_list_of_texts_or_pairs_is_refused(matcher):
-    """Each of these once had answers, for characters or for the names of columns."""
-    table = {"query": ["reset my pin"], "title": ["open account"]}
-    for call in (
-        lambda: matcher.encode("reset my pin"),
-        lambda: matcher.entries("reset my pin"),
-        lambda: matcher.rank("reset my pin", "open account"),
-        lambda: matcher.rank(None, ["open account"]),
-        lambda: matcher.match_many([table]),
-        lambda: matcher.match_many(["ab"]),
-        lambda: matcher.match_arrays("ab", "cd"),
-        lambda: matcher.match_arrays(["a", "b"], ["c"]),
-    ):
-        with pytest.raises(FlipkdError):
-            call()
-
-
 def test_an_empty_text_is_refused(matcher):
     with pytest.raises(FlipkdError, match="empty"):
         matcher.match("", "reset my pin")

@@ -65,7 +65,7 @@ def test_a_teacher_that_fine_tuning_made_worse_is_said_with_both_figures(fit, tm
     assert f"was {found['untuned']:.3f} and is {found['validation']['all']:.3f}" in said
 
     fit(tmp_path / "better", replace(CONFIG, epochs=8), pairs=right, validation=right)
-    assert "made the teacher no better" not in " ".join(capsys.readouterr().err.split())
+    assert "made the teacher worse" not in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_single_step_is_one_of_training(fit, bi, tmp_path):

@@ -125,7 +125,10 @@ def _spelled(words: list[str], options: type) -> tuple[list[str], dict[str, str]
 
 
 def _list_of(value: str) -> str:
-    """A list of texts as YAML: --ids 12 and --ids '[12, pin]' mean texts, too, which YAML would read as numbers."""
+    """A list of texts as YAML: --ids 12 and --ids '[12, pin]' mean texts, too, which YAML would read as numbers.
+
+    null stays what it is, no list.
+    """
     if value == "null":
         return value
     try:

@@ -96,7 +96,7 @@ def _texts(header: Sequence[str], source: str) -> tuple[int, int]:
             "The first line seems to be a pair already: name the columns by number, --columns.text_a 1 "
             "--columns.text_b 2 --columns.label 3, or put a line with names before it."
         )
-    if len(header) == 1 and any(mark in header[0] for mark in ",;\t|"):
+    if parted_otherwise(header):
         mend = (
             "The cells seem to be parted by another character: .csv needs commas, .tsv tabs, or name it: --delimiter."
         )
@@ -104,6 +104,11 @@ def _texts(header: Sequence[str], source: str) -> tuple[int, int]:
         f"{source}: no two columns have the names of a pair of texts, such as text_a and text_b. "
         f"The columns are {_listed(header)}; in a text file they are the first line. {mend}"
     )
+
+
+def parted_otherwise(header: Sequence[str]) -> bool:
+    """Whether the names of the columns seem to have come as one, since another character parts them."""
+    return len(header) == 1 and any(mark in header[0] for mark in ",;\t|")
 
 
 def _label(header: Sequence[str], used: set[int], source: str) -> int:

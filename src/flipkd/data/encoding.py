@@ -200,8 +200,9 @@ def _latin_word(path: str) -> str | None:
         while part := stream.read(BLOCK):
             every += _wide(part)
             for found in _AMONG_LETTERS.finditer(part):
-                # The letter that was swallowed is the second byte; of GB2312's own characters it is no letter.
-                if (found[1] or found[2]).encode("gb18030")[-1:].isascii():
+                both = (found[1] or found[2]).encode("gb18030")
+                # The letter that was swallowed is the second of two bytes; of GB2312's own characters it is no letter.
+                if len(both) == 2 and both[1:].isascii():
                     inside += 1
                     word = word or found[0]
     return word if 2 * inside > every else None

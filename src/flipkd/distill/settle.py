@@ -25,7 +25,7 @@ class Settled:
         decision: The policy and what it achieves on validation.
         measured: What it achieves on the measured split, if that is another.
         calibration: By split ``before`` (the decoder's own probability) and ``after`` (the answer's; on validation
-            cross-fitted).
+            cross-fitted, or in-sample where a class has fewer than 10 pairs).
         record: What is kept of validation.
     """
 
@@ -64,7 +64,8 @@ def settle(config: DistillConfig, answer: Answer, comparison: Comparison, splits
             f"{error} What was trained is kept: the same command with another --threshold-policy goes on from here."
         ) from error
     answer = replace(answer, threshold=decision.threshold)
-    warn_of_answer(answer, few := too_few(label))
+    few = too_few(label)
+    warn_of_answer(answer, few)
     calibration = {
         "validation": {
             "before": measure_calibration(fitted_on["decoder"], label),
@@ -106,7 +107,7 @@ def warn_of_answer(answer: Answer, few: bool) -> None:
 
     Args:
         answer: As it was chosen.
-        few: Whether validation has too few pairs of a class to be cross-fitted.
+        few: Whether validation has too few pairs of a class to be cross-fitted (`too_few`).
     """
     against = [SIGNALS[source] for source, weight in zip(answer.sources, answer.weights, strict=True) if weight < 0]
     if against:

@@ -10,6 +10,7 @@ from typing import Any
 
 from flipkd.console import announce
 from flipkd.data.chunks import as_written
+from flipkd.data.columns import parted_otherwise
 from flipkd.data.identity import is_empty
 from flipkd.data.reader import open_records
 from flipkd.errors import FlipkdError
@@ -137,7 +138,7 @@ def _columns(header: Sequence[str], named: dict[str, str], source: str) -> dict[
             found[role] = known[0]
     if "question" not in found:
         mend = "Name it: --columns.question NAME."
-        if len(header) == 1 and any(mark in header[0] for mark in ",;\t|"):
+        if parted_otherwise(header):
             mend = "The cells seem to be parted by another character: name it, --delimiter."
         raise FlipkdError(
             f"{source}: no column is named {', '.join(NAMES['question'])}. "

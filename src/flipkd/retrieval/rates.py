@@ -12,8 +12,8 @@ def announce_rate(index: FaqIndex, *, prior: float | None, candidates: int | Non
         prior: What was asked for; where there is one nothing is said.
         candidates: How many the decoder verifies; by default as the index was built.
     """
-    rate, asked = index.matcher.answer.match_rate, candidates or index.store.settings.candidates
-    candidates = min(asked, len(index.store))
+    rate = index.matcher.answer.match_rate
+    candidates = min(candidates or index.store.settings.candidates, len(index.store))
     if prior is None and rate is not None and candidates and rate > 2 / candidates:
         announce(
             "match rate",

@@ -22,7 +22,7 @@ from flipkd.student.packing import Layout, Packed, carried_layout, pack, to_devi
 from flipkd.student.sites import Pooling, SiteReader, pool, site_layer
 from flipkd.student.template import Template
 from flipkd.student.trunk import Trunk, TrunkCache, TrunkDtype, model_fingerprint
-from flipkd.student.view import Stretch, final_norm_name, layers_name, require_no_state
+from flipkd.student.view import Stretch, final_norm_name, layers_name, require_no_convolution
 
 
 class StudentOutput(NamedTuple):
@@ -86,7 +86,7 @@ class Student(nn.Module):
             )
         decoder = base.get_decoder()
         layers = getattr(decoder, layers_name(decoder))
-        require_no_state(layers)
+        require_no_convolution(layers)
         last, site = len(layers) - 1, max(site_layer(site) for site in self.sites)
         self._reader = SiteReader(layers, self.sites)
         self._softcap = getattr(base.config, "final_logit_softcapping", None)
@@ -188,7 +188,7 @@ class Student(nn.Module):
 
     @torch.no_grad()
     def _sites_before_attention(self, layer: int) -> bool:
-        """Whether all sites of a layer, if any, read what feeds its attention."""
+        """Whether all sites of a layer, if any, read what feeds its attention; a layer without one is refused."""
         base = self.model.get_base_model()
         hidden = torch.zeros(1, base.config.hidden_size, device=self.device, dtype=base.dtype)
         with self._reader.reading() as captured:

@@ -57,11 +57,16 @@ def layers_name(decoder: nn.Module) -> str:
     return max(lists, key=lambda name: lists[name])
 
 
-def require_no_state(layers: nn.ModuleList) -> None:
-    """Refuse layers with a state that runs along the row of tokens: many texts stand in it, and would mix.
+def require_no_convolution(layers: nn.ModuleList) -> None:
+    """Refuse layers that convolve along the row of tokens, as most hybrids do: many texts stand in it, and would mix.
+
+    A layer with another state in the place of attention is refused by `Student`, which leaves each at its attention.
+
+    Args:
+        layers: The decoder's.
 
     Raises:
-        FlipkdError: If a layer convolves, as all do that have such a state beside attention or in its place.
+        FlipkdError: If a layer holds a convolution.
     """
     for number, layer in enumerate(layers):
         if any(isinstance(module, nn.Conv1d) for module in layer.modules()):

@@ -37,7 +37,7 @@ class FitRecord:
     finished: bool = False
     validation_digest: str | None = None
     auc: dict[str, Any] = field(default_factory=dict)
-    """ROC AUC: `validation` by teacher, `untuned` of the base there (a bi-encoder's; not in older folders), and
+    """ROC AUC: `validation` by teacher, `untuned` of the base there (a bi-encoder's; none in older folders), and
     `out_of_fold` and `in_sample` on the training pairs."""
     schema_version: int = SCHEMA_VERSION
 
@@ -69,6 +69,9 @@ def is_fitted(name: str) -> bool:
 
 def require_whole(name: str) -> None:
     """Refuse one of the teachers of such a folder: which pairs it saw is told beside them, and its folds are there.
+
+    Args:
+        name: The teacher, as the user gave it.
 
     Raises:
         FlipkdError: If the name is a folder within one made by `flipkd teacher train`.

@@ -104,18 +104,14 @@ def fit_teacher(
         _train_part(base, kind, pairs.select(rows), output / part, config, seed, device)
     if record.finished and record.validation_digest == measured_on:
         return
-    found = _measure(output, record, pairs, validation, device, cache_dir)
-    # The head of a cross-encoder may have answered another question.
-    if validation is not None and kind == "bi":
-        untuned = Teacher.load(str(base), device=device, cache_dir=cache_dir)
-        found["untuned"] = auc(validation, _of(untuned, validation))
+    found = _measure(base, output, record, pairs, validation, device, cache_dir)
     for what, value in _figures(found):
         announce("teacher AUC", f"{value:.4f}", what)
-    if validation is not None and found.get("untuned", 0.0) > found["validation"][ALL]:
+    untuned, tuned = found["untuned"], found["validation"].get(ALL)
+    if untuned is not None and untuned > tuned:
         warn(
-            f"Fine-tuning made the teacher no better: its AUC on the {len(validation)} validation pairs was "
-            f"{found['untuned']:.3f} and is {found['validation'][ALL]:.3f}. What it learns of these pairs may harm it "
-            "elsewhere, too: look at the pairs, or use it as it is, --fine-tune-teacher false."
+            f"Fine-tuning made the teacher worse: its AUC on validation was {untuned:.3f} and is {tuned:.3f}. Where that "
+            "is more than chance it may be worse elsewhere, too: look at the pairs, or use it as it is, --fine-tune-teacher false."
         )
     replace(record, finished=True, validation_digest=measured_on, auc=found).write(output)
 
@@ -202,6 +198,7 @@ def _train_part(
 
 
 def _measure(
+    base: Path,
     output: Path,
     record: FitRecord,
     pairs: PairTable,
@@ -209,11 +206,15 @@ def _measure(
     device: str | None,
     cache_dir: Path | None,
 ) -> dict[str, Any]:
-    """AUC of each teacher on validation, and of the training pairs out of fold and in sample."""
+    """AUC of each teacher and of a bi-encoder's base on validation, of the training pairs out of fold and in sample."""
     on_validation: dict[str, float] = {}
     out_of_fold = np.empty(len(pairs), dtype=np.float32)
     fold = np.asarray(record.fold)
-    found: dict[str, Any] = {"validation": on_validation, "out_of_fold": None}
+    found: dict[str, Any] = {"untuned": None, "validation": on_validation, "out_of_fold": None}
+    # The head of a cross-encoder may have answered another question.
+    if validation is not None and record.kind == "bi":
+        untuned = Teacher.load(str(base), device=device, cache_dir=cache_dir)
+        found["untuned"] = auc(validation, _of(untuned, validation))
     for number, part in enumerate(record.parts):
         teacher = Teacher.load(str(output / part), device=device, cache_dir=cache_dir)
         if validation is not None:
@@ -233,7 +234,7 @@ def _of(teacher: Teacher, table: PairTable) -> NDArray[np.float32]:
 
 
 def _figures(found: dict[str, Any]) -> Sequence[tuple[str, float]]:
-    figures = [("untuned, on validation", found["untuned"])] if "untuned" in found else []
+    figures = [] if found["untuned"] is None else [("untuned, on validation", found["untuned"])]
     figures += [(f"{part} on validation", value) for part, value in found["validation"].items()]
     if found["out_of_fold"] is not None:
         figures.append(("training pairs, each by the teacher that did not see it", found["out_of_fold"]))
