@@ -110,8 +110,8 @@ def fit_teacher(
     untuned, tuned = found["untuned"], found["validation"].get(ALL)
     if untuned is not None and untuned > tuned:
         warn(
-            f"Fine-tuning made the teacher worse: its AUC on validation was {untuned:.3f} and is {tuned:.3f}. If that is "
-            "more than chance, it may be worse elsewhere, too: look at the pairs, or use it as it is, "
+            f"Fine-tuning made the teacher worse: its AUC on validation was {untuned:.3f} and is {tuned:.3f}. If "
+            "that is more than chance, it may be worse elsewhere, too: look at the pairs, or use it as it is, "
             "--fine-tune-teacher false."
         )
     replace(record, finished=True, validation_digest=measured_on, auc=found).write(output)
