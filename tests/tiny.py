@@ -164,7 +164,7 @@ def save_student(folder, architecture="llama"):
     return str(folder)
 
 
-def save_teacher(folder):
+def save_teacher(folder, seed=0):
     """A tiny bi-encoder on disk: BERT of two layers, mean pooling."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
@@ -172,7 +172,7 @@ def save_teacher(folder):
 
     words = tokenizer("wordpiece")
     words.add_special_tokens({"cls_token": "<s>", "sep_token": "</s>"})
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     bert = BertModel(
         BertConfig(
             vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,

@@ -20,6 +20,7 @@ from flipkd.experiments.retrieval_cells import (
 from flipkd.experiments.retrieval_sets import RetrievalSet, read_collection
 from flipkd.retrieval.metrics import mrr, ndcg, ranked
 from flipkd.teacher.teacher import Teacher
+from tiny import save_teacher
 
 pytest.importorskip("bm25s")
 
@@ -40,6 +41,11 @@ def teacher(models):
     return Teacher.load(models["teacher"], device="cpu", cache=False)
 
 
+@pytest.fixture(scope="module")
+def untuned(tmp_path_factory):
+    return Teacher.load(save_teacher(tmp_path_factory.mktemp("untuned"), seed=1), device="cpu", cache=False)
+
+
 def by_method(*arguments, **options):
     return {result.method: result for result in rank_collection(*arguments, **options)}
 
@@ -52,13 +58,15 @@ def log_odds(matcher, collection, queries):
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_each_method_is_measured_on_what_it_says(collection, matcher, teacher, symmetric):
+def test_each_method_is_measured_on_what_it_says(collection, matcher, teacher, untuned, symmetric):
     matcher = Matcher(matcher.student, matcher.spec.model_copy(update={"symmetric": symmetric}), None)
-    found = by_method(collection, matcher, teacher, top=4)
-    assert list(found) == ["bm25", "teacher", "encoder", "decoder", "encoder_decoder"]
+    found = by_method(collection, matcher, teacher, untuned, top=4)
+    assert list(found) == ["bm25", "untuned", "teacher", "encoder", "decoder", "encoder_decoder"]
     test = collection.queries["test"]
     by_teacher = ranked(teacher.vectors(test.texts) @ teacher.vectors(collection.texts).T)
     np.testing.assert_allclose(found["teacher"].ndcg10, ndcg(by_teacher, test.grades))
+    by_untuned = ranked(untuned.vectors(test.texts) @ untuned.vectors(collection.texts).T)
+    np.testing.assert_allclose(found["untuned"].ndcg10, ndcg(by_untuned, test.grades))
     by_encoder = ranked(matcher.encode(test.texts) @ matcher.encode(collection.texts).T)
     np.testing.assert_allclose(found["encoder"].ndcg10, ndcg(by_encoder, test.grades))
     odds = log_odds(matcher, collection, test)
@@ -67,22 +75,22 @@ def test_each_method_is_measured_on_what_it_says(collection, matcher, teacher, s
     np.testing.assert_allclose(found["decoder"].mrr10, mrr(by_decoder, test.grades))
 
 
-def test_all_methods_are_asked_the_same_sample(collection, matcher, teacher):
+def test_all_methods_are_asked_the_same_sample(collection, matcher, teacher, untuned):
     whole = collection.queries["test"]
     rows = [whole.ids.index(query) for query in whole.sample(2).ids]
-    some = by_method(collection, matcher, teacher, queries=2, validation_queries=1)
-    every = by_method(collection, matcher, teacher)
-    for method in ("bm25", "teacher", "encoder", "decoder"):
+    some = by_method(collection, matcher, teacher, untuned, queries=2, validation_queries=1)
+    every = by_method(collection, matcher, teacher, untuned)
+    for method in ("bm25", "untuned", "teacher", "encoder", "decoder"):
         np.testing.assert_allclose(some[method].ndcg10, every[method].ndcg10[rows])
     assert "1 validation queries" in some["encoder_decoder"].note
 
 
-def test_judgements_of_test_change_no_ranking(collection, matcher, teacher):
+def test_judgements_of_test_change_no_ranking(collection, matcher, teacher, untuned):
     """What is fitted is fitted on validation: with test's judgements turned round, the shares stay."""
     test = collection.queries["test"]
     turned = replace(test, grades=(1 - np.minimum(test.grades, 1)).astype(np.int8))
     other = replace(collection, queries=collection.queries | {"test": turned})
-    notes = [by_method(each, matcher, teacher)["encoder_decoder"].note for each in (collection, other)]
+    notes = [by_method(each, matcher, teacher, untuned)["encoder_decoder"].note for each in (collection, other)]
     assert notes[0] == notes[1]
 
 
@@ -118,8 +126,8 @@ def test_equal_values_keep_the_encoders_order_and_constant_ones_break_nothing():
     assert fit_fusion(ranking, constant, constant, np.array([[1, 0, 0]], np.int8)) == Fusion(0.0, 1.0, 1.0)
 
 
-def test_cells_come_back_as_they_were_written(tmp_path, collection, matcher, teacher):
-    results = rank_collection(collection, matcher, teacher)
+def test_cells_come_back_as_they_were_written(tmp_path, collection, matcher, teacher, untuned):
+    results = rank_collection(collection, matcher, teacher, untuned)
     cells = [
         RetrievalCell.of(result, retrieval_set="toy", seed=0, settings="0c0ffee", sample="f00", commit="abc")
         for result in results
@@ -131,9 +139,9 @@ def test_cells_come_back_as_they_were_written(tmp_path, collection, matcher, tea
     assert read_retrieval(tmp_path) == cells
     found = read_predictions(tmp_path, "toy", "encoder", 0)
     assert found["query"].tolist() == queries
-    np.testing.assert_array_equal(found["success1"], results[2].success1)
+    np.testing.assert_array_equal(found["success1"], results[3].success1)
     kept = read_queries(tmp_path, cells)["toy", "encoder", 0]
-    np.testing.assert_array_equal(kept.ndcg10, results[2].ndcg10)
+    np.testing.assert_array_equal(kept.ndcg10, results[3].ndcg10)
     np.testing.assert_array_equal(kept.group, group)
     assert cells[0].queries == 3
     assert cells[0].ndcg10 == pytest.approx(results[0].ndcg10.mean())
@@ -152,8 +160,9 @@ def cell_of(method, seed, ndcg10):
 def test_the_table_gives_means_over_the_seeds():
     cells = [cell_of("bm25", 0, 0.3), cell_of("encoder", 0, 0.4), cell_of("encoder", 1, 0.5)]
     lines = retrieval_table(cells, {}).splitlines()
-    assert lines[2] == "| `toy` | `bm25` | 0.300 | 0.500 | 0.250 | – | itself | 50 | 1 | 2.0 |"
-    assert lines[3] == "| `toy` | `encoder` | 0.450 ± 0.071 | 0.500 ± 0.000 | 0.250 ± 0.000 | – | – | 50 | 2 | 2.0 |"
+    assert lines[2] == "| `toy` | `bm25` | 0.300 | 0.500 | 0.250 | – | – | itself | 50 | 1 | 2.0 |"
+    spreads = "0.450 ± 0.071 | 0.500 ± 0.000 | 0.250 ± 0.000"
+    assert lines[3] == f"| `toy` | `encoder` | {spreads} | – | – | – | 50 | 2 | 2.0 |"
     assert len(lines) == 4
 
 
@@ -184,8 +193,8 @@ def test_queries_that_hang_together_are_drawn_together_and_few_groups_have_no_in
 
 
 @pytest.mark.parametrize("change", [{"ndcg10": 0.0}, {"method": "teacher"}])
-def test_a_file_of_other_queries_or_of_another_run_is_refused(tmp_path, collection, matcher, teacher, change):
-    result = rank_collection(collection, matcher, teacher)[0]
+def test_a_file_of_other_queries_or_of_another_run_is_refused(tmp_path, collection, matcher, teacher, untuned, change):
+    result = rank_collection(collection, matcher, teacher, untuned)[0]
     cell = RetrievalCell.of(result, retrieval_set="toy", seed=0, settings="0c0ffee", sample="f00", commit="abc")
     queries, group = collection.queries["test"].ids, np.arange(3)
     write_retrieval(tmp_path, [cell], [result], queries, group)

@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -32,8 +33,9 @@ def run(tmp_path, monkeypatch, artefact, models):
         return retrieval_grid.Path(config.output)
 
     monkeypatch.setattr(retrieval_grid, "distill", distill)
-    monkeypatch.setattr(retrieval_grid, "RETRIEVAL_SETS", SETS)
-    monkeypatch.setattr("flipkd.experiments.config.RETRIEVAL_SETS", SETS)
+    sets = {"toy": replace(SETS["toy"], teacher=models["teacher"])}
+    monkeypatch.setattr(retrieval_grid, "RETRIEVAL_SETS", sets)
+    monkeypatch.setattr("flipkd.experiments.config.RETRIEVAL_SETS", sets)
     data = write_set(tmp_path)
 
     def go(**options):
@@ -87,7 +89,7 @@ def test_every_method_gets_a_cell_once(run):
     run(seeds=1)
     run(seeds=1)
     cells = read_retrieval(run.results)
-    assert [cell.method for cell in cells] == ["bm25", "teacher", "encoder", "decoder", "encoder_decoder"]
+    assert [cell.method for cell in cells] == ["bm25", "untuned", "teacher", "encoder", "decoder", "encoder_decoder"]
     assert {(cell.set, cell.seed, cell.queries) for cell in cells} == {("toy", 0, 3)}
 
 
@@ -102,7 +104,7 @@ def test_the_report_shows_them(run, monkeypatch):
     run(seeds=1)
     report = write_report(run.results).read_text()
     (row,) = [line for line in report.splitlines() if line.startswith("| `toy` | `encoder_decoder` |")]
-    assert row.count("[") == 2, "with its intervals to the teacher and to BM25"
+    assert row.count("[") == 3, "with its intervals to the teacher before and after, and to BM25"
 
 
 @pytest.mark.parametrize("file", ["faq.jsonl.gz", "queries.jsonl.gz", "qrels_test.tsv.gz"])

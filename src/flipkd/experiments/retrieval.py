@@ -1,4 +1,4 @@
-"""One retrieval set by BM25, the teacher, the student's encoder, and the decoder over the encoder's best entries."""
+"""One retrieval set by BM25, the teacher before and after its training, the student's encoder, and its decoder."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ class RetrievalResult:
     """What one method found.
 
     Attributes:
-        method: ``bm25``, ``teacher``, ``encoder``, ``decoder`` or ``encoder_decoder``.
+        method: ``bm25``, ``untuned``, ``teacher``, ``encoder``, ``decoder`` or ``encoder_decoder``.
         ndcg10: (queries,) float64, in the order of the queries, the same for all methods.
         mrr10: (queries,) float64.
         success1: (queries,) float64.
@@ -97,6 +97,7 @@ def rank_collection(
     collection: Collection,
     matcher: Matcher,
     teacher: Teacher,
+    untuned: Teacher,
     *,
     queries: int | None = None,
     validation_queries: int | None = None,
@@ -114,6 +115,7 @@ def rank_collection(
         collection: The set.
         matcher: The student, trained on `training_pairs` of the set.
         teacher: The bi-encoder it learnt from. Loaded with a cache, its seconds are those of reading the cache.
+        untuned: The same before the pairs, which may rank better.
         queries: Test queries that are asked, a fixed sample for all methods; by default all.
         validation_queries: Validation queries that the shares are fitted on; by default all.
         top: Entries that the decoder is asked for, a query.
@@ -123,13 +125,14 @@ def rank_collection(
         One result a method.
 
     Raises:
-        FlipkdError: If the teacher is a cross-encoder, or bm25s is not installed.
+        FlipkdError: If a teacher is a cross-encoder, or bm25s is not installed.
     """
     test = collection.queries["test"].sample(queries)
     validation = collection.queries["validation"].sample(validation_queries)
     watch = _Watch()
     results = [_result("bm25", ranked(bm25(collection.texts, test.texts)), test, watch.seconds())]
-    results.append(_result("teacher", ranked(_Similarities(teacher.vectors, collection)(test)), test, watch.seconds()))
+    for method, small in (("untuned", untuned), ("teacher", teacher)):
+        results.append(_result(method, ranked(_Similarities(small.vectors, collection)(test)), test, watch.seconds()))
 
     similarities = _Similarities(lambda texts: matcher.encode(texts, batch_tokens=batch_tokens), collection)
     similarity = similarities(test)

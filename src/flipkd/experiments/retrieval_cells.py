@@ -22,7 +22,7 @@ from flipkd.experiments.sections import code, difference, spread, table
 
 RETRIEVAL = "retrieval.jsonl"
 FIGURES = ("ndcg10", "mrr10", "success1")
-REFERENCES = ("teacher", "bm25")
+REFERENCES = ("untuned", "teacher", "bm25")
 """What every method is compared to, paired by query."""
 
 

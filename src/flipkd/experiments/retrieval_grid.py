@@ -11,11 +11,12 @@ from flipkd.console import announce, console
 from flipkd.data.table import PairTable
 from flipkd.distill.config import DistillConfig
 from flipkd.distill.run import distill
-from flipkd.experiments.bm25 import bm25, training_pairs
+from flipkd.experiments.bm25 import bm25
 from flipkd.experiments.cells import commit, digest_of, settings_behind
 from flipkd.experiments.config import ReproduceConfig
 from flipkd.experiments.retrieval import rank_collection
 from flipkd.experiments.retrieval_cells import RetrievalCell, read_retrieval, write_retrieval
+from flipkd.experiments.retrieval_pairs import NEGATIVES, training_pairs
 from flipkd.experiments.retrieval_sets import RETRIEVAL_SETS, Collection, RetrievalSet, read_collection
 from flipkd.experiments.sets import FURTHER, PINNED, WARM_UP_PASSES, fixed_sample
 from flipkd.files import write_whole
@@ -65,11 +66,14 @@ def run_retrieval(config: ReproduceConfig) -> None:
         retrieval_set = RETRIEVAL_SETS[name]
         collection = collections[name]
         folder = _student(config, retrieval_set, collection, seed)
-        # Without its cache, so that the teacher's seconds are those of encoding.
-        teacher = Teacher.load(str(folder / "teacher"), device=config.device, cache=False)
+        # Without a cache, so that their seconds are those of encoding.
+        teacher, untuned = (
+            Teacher.load(model, device=config.device, cache=False)
+            for model in (str(folder / "teacher"), retrieval_set.teacher)
+        )
         cache = Path(config.cache_dir).expanduser()
         matcher = Matcher.from_pretrained(folder, device=config.device, cache_dir=cache)
-        found = rank_collection(collection, matcher, teacher, queries=QUERIES, validation_queries=QUERIES)
+        found = rank_collection(collection, matcher, teacher, untuned, queries=QUERIES, validation_queries=QUERIES)
         named = {"settings": retrieval_digest(retrieval_set), "sample": collection.digest, "commit": commit()}
         cells = [RetrievalCell.of(each, retrieval_set=name, seed=seed, **named) for each in found]
         asked = collection.queries["test"].sample(QUERIES)
@@ -97,7 +101,7 @@ def settings_of(retrieval_set: RetrievalSet) -> dict[str, Any]:
 def retrieval_digest(retrieval_set: RetrievalSet) -> str:
     """Names all settings behind the cells of a set."""
     made = settings_behind(DistillConfig(**settings_of(retrieval_set)))
-    return digest_of([made, retrieval_set.file, retrieval_set.fields, TRAIN, VALIDATION, QUERIES, FURTHER])
+    return digest_of([made, retrieval_set.file, retrieval_set.fields, TRAIN, VALIDATION, NEGATIVES, QUERIES, FURTHER])
 
 
 def _student(config: ReproduceConfig, retrieval_set: RetrievalSet, collection: Collection, seed: int) -> Path:
