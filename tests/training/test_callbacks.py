@@ -1,4 +1,4 @@
-"""Stops: by Ctrl-C, by a kill, and by patience, which must not differ from no stop at all."""
+"""Stops: by Ctrl-C or SIGTERM, by a kill, and by patience, which must not differ from no stop at all."""
 
 import os
 import signal as signals
@@ -22,15 +22,16 @@ STEPS = 5
 
 
 class Press(TrainerCallback):
-    """Ctrl-C in the step `step`, from 1; notes the step of each checkpoint."""
+    """Ctrl-C, or another signal, in the step `step`, from 1; notes the step of each checkpoint."""
 
-    def __init__(self, step):
+    def __init__(self, step, signal=signals.SIGINT):
         self.step = step
+        self.signal = signal
         self.saved = []
 
     def on_step_begin(self, args, state, control, **kwargs):
         if state.global_step == self.step - 1:
-            os.kill(os.getpid(), signals.SIGINT)
+            os.kill(os.getpid(), self.signal)
 
     def on_save(self, args, state, control, **kwargs):
         self.saved.append(state.global_step)
@@ -85,6 +86,14 @@ def test_ctrl_c_leaves_one_checkpoint_and_the_handler_as_it_was(tmp_path, step, 
     assert len(set(press.saved)) == len(press.saved)
     assert last_checkpoint(tmp_path).endswith(f"checkpoint-{step}")
     assert signals.getsignal(signals.SIGINT) is before
+
+
+def test_sigterm_leaves_a_checkpoint_too(tmp_path):
+    before, press = signals.getsignal(signals.SIGTERM), Press(4, signals.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        joint(tmp_path, callbacks=[press]).run()
+    assert press.saved == [4]
+    assert signals.getsignal(signals.SIGTERM) is before
 
 
 def test_the_trainers_own_train_does_not_return_as_if_done(tmp_path):

@@ -1,4 +1,4 @@
-"""What the Trainer's own callbacks lack: a Ctrl-C that leaves a checkpoint, and patience that outlives a stop."""
+"""What the Trainer's own callbacks lack: a stop that leaves a checkpoint, and patience that outlives a stop."""
 
 import signal
 import threading
@@ -11,8 +11,12 @@ from transformers.trainer_utils import SaveStrategy
 from flipkd.console import console
 
 
+STOPS = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C, and what schedulers and containers send before they kill."""
+
+
 class InterruptCallback(TrainerCallback):  # type: ignore[misc]
-    """On Ctrl-C, finish the step, write a checkpoint and stop; a second Ctrl-C stops at once.
+    """On Ctrl-C or SIGTERM, finish the step, write a checkpoint and stop; a second one stops at once.
 
     With checkpoints at the end of each epoch, a step that ends one leaves its checkpoint to that: the same one is never
     written twice, and it holds what was measured there. Inside an epoch nothing is measured.
@@ -20,23 +24,22 @@ class InterruptCallback(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.interrupted = False
-        self._before: Any = None
+        self._before: dict[signal.Signals, Any] = {}
 
     def _on_signal(self, *_: Any) -> None:
         self.interrupted = True
-        console.print("\nStopping after this step, to leave a checkpoint. Ctrl-C again stops at once.")
+        console.print("\nStopping after this step, to leave a checkpoint. A second Ctrl-C stops at once.")
         self.give_back()
 
     def give_back(self) -> None:
-        """Give the signal back, if it is not yet."""
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        """Give the signals back, if they are not yet."""
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        """Take over the signal while training runs; outside of the main thread it is nobody's to take."""
+        """Take over the signals while training runs; outside of the main thread they are nobody's to take."""
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._on_signal)
+            self._before = {each: signal.signal(each, self._on_signal) for each in STOPS}
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         """Ask for the end, and for a checkpoint where none comes by itself."""

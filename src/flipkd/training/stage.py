@@ -122,10 +122,10 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         return prepare_data_loader(loader, device, num_processes=1, put_on_device=True)  # type: ignore[no-any-return]
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """As any Trainer's; Ctrl-C is the caller's again when it ends, whichever way.
+        """As any Trainer's; Ctrl-C and SIGTERM are the caller's again when it ends, whichever way.
 
         Raises:
-            KeyboardInterrupt: After Ctrl-C, once a checkpoint is written.
+            KeyboardInterrupt: After Ctrl-C or SIGTERM, once a checkpoint is written.
         """
         try:
             done = super().train(*args, **kwargs)
@@ -229,7 +229,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
 
         Raises:
             FlipkdError: If a loss, a gradient or a weight is not finite, or the adapter is as it was before.
-            KeyboardInterrupt: After Ctrl-C, once the checkpoint is written.
+            KeyboardInterrupt: After Ctrl-C or SIGTERM, once the checkpoint is written.
         """
         before = {name: value.clone() for name, value in adapter_state(self.model).items()}
         last = last_checkpoint(Path(self.args.output_dir))
