@@ -10,7 +10,6 @@ from transformers.trainer_utils import SaveStrategy
 
 from flipkd.console import console
 
-
 STOPS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and what schedulers and containers send before they kill."""
 
