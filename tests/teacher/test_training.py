@@ -8,6 +8,7 @@ from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 
 from flipkd.errors import FlipkdError
+from flipkd.teacher.leak import auc_error
 from flipkd.teacher.loading import fingerprint
 from flipkd.teacher.record import RECORD, is_fitted, read_record
 from flipkd.teacher.teacher import Teacher
@@ -62,7 +63,9 @@ def test_a_teacher_that_fine_tuning_made_worse_is_said_with_both_figures(fit, tm
     found = read_record(output).auc
     assert found["untuned"] > found["validation"]["all"]
     said = " ".join(capsys.readouterr().err.split())
-    assert f"was {found['untuned']:.3f} and is {found['validation']['all']:.3f}" in said
+    tuned = found["validation"]["all"]
+    figures = f"was {found['untuned']:.3f} and is {tuned:.3f} (standard error {auc_error(right, tuned):.3f})"
+    assert figures in said
 
     fit(tmp_path / "better", replace(CONFIG, epochs=8), pairs=right, validation=right)
     assert "made the teacher worse" not in " ".join(capsys.readouterr().err.split())

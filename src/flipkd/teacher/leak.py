@@ -91,8 +91,13 @@ def auc(table: PairTable, similarity: NDArray[np.float32]) -> float:
     return float(roc_auc_score(table.require_labels(), similarity))
 
 
-def _auc_error(table: PairTable, value: float) -> float:
-    """The standard error of an AUC (Hanley and McNeil, 1982)."""
+def auc_error(table: PairTable, value: float) -> float:
+    """The standard error of an AUC (Hanley and McNeil, 1982).
+
+    Args:
+        table: The labelled pairs, of both classes.
+        value: Their AUC.
+    """
     label = table.require_labels()
     matches = int(label.sum())
     others = len(label) - matches
@@ -128,7 +133,7 @@ def check_leak(
     train, held_out = auc(pairs, pair_similarity), auc(validation, validation_similarity)
     figures = f"the teacher's AUC is {train:.3f} on the training pairs and {held_out:.3f} on validation"
     if out_of_fold:
-        chance = float(np.hypot(_auc_error(pairs, train), _auc_error(validation, held_out)))
+        chance = float(np.hypot(auc_error(pairs, train), auc_error(validation, held_out)))
         if train - held_out > LARGEST_GAP + 2 * chance:
             warn(
                 f"{figures[0].upper()}{figures[1:]}, though each training pair was left to a teacher that did not see "
@@ -139,7 +144,7 @@ def check_leak(
     report = LeakReport(train, held_out, False, f"{figures}; more than {LARGEST_GAP} apart would be a leak")
     if not report.leaks:
         return report
-    chance = float(np.hypot(_auc_error(pairs, train), _auc_error(validation, held_out)))
+    chance = float(np.hypot(auc_error(pairs, train), auc_error(validation, held_out)))
     warn(
         f"The teacher seems to have been fitted on the training pairs: {figures} (the difference has a standard error "
         f"of {chance:.3f}). Their own entries are left out of what the student learns from it. Better: have flipkd "

@@ -16,7 +16,7 @@ from flipkd.data.splits import folds
 from flipkd.data.table import PairTable
 from flipkd.device import require_one_process
 from flipkd.errors import FlipkdError
-from flipkd.teacher.leak import auc, require_measurable
+from flipkd.teacher.leak import auc, auc_error, require_measurable
 from flipkd.teacher.loading import Kind, fingerprint, kind_of, load_model, resolve, without_bars
 from flipkd.teacher.record import ALL, RECORD, FitRecord, fold_names, is_fitted, read_record
 from flipkd.teacher.teacher import Teacher
@@ -108,11 +108,11 @@ def fit_teacher(
     for what, value in _figures(found):
         announce("teacher AUC", f"{value:.4f}", what)
     untuned, tuned = found["untuned"], found["validation"].get(ALL)
-    if untuned is not None and untuned > tuned:
+    if validation is not None and untuned is not None and untuned > tuned:
         warn(
-            f"Fine-tuning made the teacher worse: its AUC on validation was {untuned:.3f} and is {tuned:.3f}. If "
-            "that is more than chance, it may be worse elsewhere, too: look at the pairs, or use it as it is, "
-            "--fine-tune-teacher false."
+            f"Fine-tuning made the teacher worse: its AUC on validation was {untuned:.3f} and is {tuned:.3f} (standard "
+            f"error {auc_error(validation, tuned):.3f}). If that is more than chance, it may be worse elsewhere, too: "
+            "look at the pairs, or use it as it is, --fine-tune-teacher false."
         )
     replace(record, finished=True, validation_digest=measured_on, auc=found).write(output)
 
