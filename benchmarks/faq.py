@@ -34,8 +34,9 @@ from flipkd.matching.matcher import Matcher
 from flipkd.matching.validation import ValidationRecord, decide_again
 from flipkd.retrieval.baselines import baseline_teacher
 from flipkd.retrieval.entries import Entry
-from flipkd.retrieval.evaluate import Judged, evaluate
+from flipkd.retrieval.evaluate import evaluate
 from flipkd.retrieval.index import FaqIndex
+from flipkd.retrieval.judged import Judged
 
 LEFT_OUT = 0.25
 """Share of the queries, at least, that lose all entries that answer them."""

@@ -8,7 +8,7 @@ from flipkd.evaluation.calibrators import prior_shift
 from flipkd.matching.artefact import ArtefactSpec
 from flipkd.matching.validation import ValidationRecord, decide_again
 from flipkd.retrieval.entries import Entry
-from flipkd.retrieval.evaluate import Judged
+from flipkd.retrieval.judged import Judged
 
 ENTRIES = [Entry(f"q{n}", f"question {n}") for n in range(8)]
 ORDER = {"success1": 0.5, "mrr10": 0.6, "ndcg10": 0.7}

@@ -115,6 +115,11 @@ def test_unlabelled_pairs_can_be_split():
     assert len(train) + len(held) == len(bare)
 
 
+def linked(count):
+    """100 pairs, so many of them by one text."""
+    return made([(f"q{n}" if n >= count else "hub", f"d{n}", n % 2) for n in range(100)])
+
+
 def test_a_giant_group_is_an_error_that_shows_the_link():
     table = made([("hub", f"d{n}", n % 2) for n in range(50)])
     for split in (lambda: grouped_split(table, 0.2, 0), lambda: folds(table, 2, 0)):
@@ -123,15 +128,19 @@ def test_a_giant_group_is_an_error_that_shows_the_link():
 
 
 def test_a_split_too_far_from_what_was_asked_is_an_error():
-    table = made([*(("hub", f"d{n}", n % 2) for n in range(96)), *((f"q{n}", f"r{n}", n % 2) for n in range(4))])
     with pytest.raises(FlipkdError, match="96 of 100"):
-        grouped_split(table, 0.2, 0)
+        grouped_split(linked(96), 0.2, 0)
 
 
 def test_uneven_folds_are_said(capsys):
-    table = made([*(("hub", f"d{n}", n % 2) for n in range(80)), *((f"q{n}", f"r{n}", n % 2) for n in range(20))])
-    assert sorted(np.bincount(folds(table, 2, 0))) == [20, 80]
+    assert sorted(np.bincount(folds(linked(74), 2, 0))) == [26, 74]
     assert "uneven" in capsys.readouterr().err
+
+
+def test_folds_of_less_than_half_their_share_are_refused():
+    """The teacher of the rest would have learnt from a handful of pairs."""
+    with pytest.raises(FlipkdError, match=r"no 2 fair folds: 76 of 100 pairs .* came to 76 and 24 pairs"):
+        folds(linked(76), 2, 0)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, float("nan"), 20.0])

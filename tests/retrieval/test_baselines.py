@@ -9,7 +9,8 @@ from flipkd import FaqIndex, FlipkdError
 from flipkd.matching.matcher import Matcher
 from flipkd.retrieval.baselines import baseline_teacher, bm25_order, teacher_order
 from flipkd.retrieval.entries import Entry
-from flipkd.retrieval.evaluate import Judged, evaluate
+from flipkd.retrieval.evaluate import evaluate
+from flipkd.retrieval.judged import Judged
 from flipkd.teacher.teacher import Teacher
 
 pytest.importorskip("milvus_lite", reason="needs the extra index")

@@ -7,7 +7,8 @@ import pytest
 
 from flipkd.errors import FlipkdError
 from flipkd.retrieval.entries import Entry
-from flipkd.retrieval.evaluate import Judged, Refusals, evaluate, read_judged
+from flipkd.retrieval.evaluate import Refusals, evaluate
+from flipkd.retrieval.judged import Judged
 from flipkd.retrieval.results import Found, Hit
 
 
@@ -68,36 +69,9 @@ def test_without_unanswerable_queries_there_is_no_share_of_them():
     assert (own.wrongly_refused, own.right_answers) == (0.0, 1.0)
 
 
-@pytest.fixture
-def files(tmp_path):
-    def write(queries, qrels):
-        (tmp_path / "queries.csv").write_text(queries, encoding="utf-8")
-        (tmp_path / "qrels.tsv").write_text(qrels, encoding="utf-8")
-        return str(tmp_path / "queries.csv"), str(tmp_path / "qrels.tsv")
-
-    return write
-
-
-QUERIES = "id,text,split\n1,How?,test\n2,Why?,test\n3,Who?,train\n"
-
-
-def test_judgements_are_read_for_the_chosen_split(files):
-    paths = files(QUERIES, "query_id\tdoc_id\tgrade\n1\ta\t2\n1\tb\t0\n3\ta\t1\n")
-    assert read_judged(*paths, split="test") == Judged(["How?", "Why?"], [{"a": 2}, {}])
-    assert read_judged(*paths).texts == ["How?", "Why?", "Who?"]
-
-
-@pytest.mark.parametrize(
-    ("queries", "qrels", "message"),
-    [
-        (QUERIES, "9\ta\t1\n", r"qrels.tsv, line 2: there is no query '9'"),
-        (QUERIES, "1\ta\t1\n1\ta\t0\n", r"qrels.tsv, line 3: 'a' is judged for '1' a second time"),
-        (QUERIES, "1\ta\t-1\n", r"qrels.tsv, line 2: the grade is '-1'"),
-        (QUERIES + "1,Again?,test\n", "1\ta\t1\n", r"queries.csv, line 5: the id '1' was there already"),
-        (QUERIES + "4, ,test\n", "1\ta\t1\n", r"queries.csv, line 5: the query is empty"),
-        ("id,words\n1,How?\n", "1\ta\t1\n", "no column text"),
-    ],
-)
-def test_a_fault_is_one_error_with_its_place(files, queries, qrels, message):
-    with pytest.raises(FlipkdError, match=message):
-        read_judged(*files(queries, "query_id\tdoc_id\tgrade\n" + qrels))
+def test_judgements_of_which_the_index_holds_none_are_an_error_that_shows_both_sides():
+    """Other ids are likelier than an index without a single right entry."""
+    fake = index(found("q", "a", [("a", 0.9)]))
+    fake.store = type("Held", (list,), {"known": lambda *_: {}})([SimpleNamespace(entry=Entry("a", "a"))])
+    with pytest.raises(FlipkdError, match=r"none of the 2 entries .* such as 'A'\. .* own ids, such as 'a'"):
+        evaluate(fake, Judged(["q", "r"], [{"A": 1}, {"B": 1}]))

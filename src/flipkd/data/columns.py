@@ -106,6 +106,13 @@ def _texts(header: Sequence[str], source: str) -> tuple[int, int]:
     )
 
 
+def places_of(header: Sequence[str], names: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """The place of each role's column: of its names, in any case, the first that is there; none where there is none."""
+    plain = [name.strip().casefold() for name in header]
+    found = {role: [plain.index(name) for name in known if name in plain] for role, known in names.items()}
+    return {role: places[0] for role, places in found.items() if places}
+
+
 def parted_otherwise(header: Sequence[str]) -> bool:
     """Whether the names of the columns seem to have come as one, since another character parts them."""
     return len(header) == 1 and any(mark in header[0] for mark in ",;\t|")

@@ -175,7 +175,7 @@ def folds(table: PairTable, count: int, seed: int) -> NDArray[np.int64]:
         (n,) int64, the fold of each row, from 0.
 
     Raises:
-        FlipkdError: If a fold would be empty or lack a class that the table has.
+        FlipkdError: If a fold would get less than half the rows it should or lack a class that the table has.
     """
     if count < 2:
         raise FlipkdError(f"There must be at least 2 folds; {count} were asked for.")
@@ -183,11 +183,12 @@ def folds(table: PairTable, count: int, seed: int) -> NDArray[np.int64]:
     group = text_groups(table.text_a, table.text_b)
     part = _deal(_class_counts(table, group, int(group.max()) + 1), np.full(count, 1 / count), seed)[group]
     counts = _class_counts(table, part, count)
-    if (counts == 0).any():
+    if (counts == 0).any() or counts.sum(1).min() < len(table) / count / 2:
         raise FlipkdError(
-            f"{table.source}: not every one of {count} folds gets rows of each class: {_link(table, group)}. "
+            f"{table.source}: no {count} fair folds: {_link(table, group)}; they came to "
+            f"{' and '.join(map(str, counts.sum(1)))} pairs. "
             "Ask for fewer folds or none, bring more pairs, or leave out the texts that link the pairs."
         )
-    if counts.sum(1).max() > 1.5 * len(table) / count:
+    if counts.sum(1).max() > 1.25 * len(table) / count:
         warn(f"{table.source}: the folds are uneven, {counts.sum(1).tolist()} pairs: {_link(table, group)}.")
     return part

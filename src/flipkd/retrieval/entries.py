@@ -10,7 +10,7 @@ from typing import Any
 
 from flipkd.console import announce
 from flipkd.data.chunks import as_written
-from flipkd.data.columns import parted_otherwise
+from flipkd.data.columns import parted_otherwise, places_of
 from flipkd.data.identity import is_empty
 from flipkd.data.reader import open_records
 from flipkd.errors import FlipkdError
@@ -128,14 +128,8 @@ def _columns(header: Sequence[str], named: dict[str, str], source: str) -> dict[
             f"{source}: columns are named for id, question and answer, and must be there; got {named}. "
             f"The columns are {', '.join(map(repr, header))}."
         )
-    plain = [name.strip().casefold() for name in header]
-    found = {}
-    for role, names in NAMES.items():
-        known = [plain.index(name) for name in names if name in plain]
-        if role in named:
-            found[role] = list(header).index(named[role])
-        elif known:
-            found[role] = known[0]
+    at = places_of(header, NAMES) | {role: list(header).index(name) for role, name in named.items()}
+    found = {role: at[role] for role in NAMES if role in at}
     if "question" not in found:
         mend = "Name it: --columns.question NAME."
         if parted_otherwise(header):

@@ -7,27 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flipkd.console import announce
-from flipkd.data.identity import is_empty
-from flipkd.data.reader import open_records
 from flipkd.errors import FlipkdError
 from flipkd.retrieval.baselines import bm25_order, teacher_order
 from flipkd.retrieval.index import FaqIndex
+from flipkd.retrieval.judged import Judged
 from flipkd.retrieval.metrics import DEPTH, mrr, ndcg, success
 from flipkd.retrieval.schema import FirstStage
 from flipkd.teacher.teacher import Teacher
 
 _AT_ONCE = 256
 """Queries whose rankings are measured together."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Queries and the grades of entries, as judged."""
-
-    texts: list[str]
-    """The queries."""
-    grades: list[dict[str, int]]
-    """Of each query: grades above 0 by entry id. None: no entry answers it."""
 
 
 @dataclass(frozen=True)
@@ -78,61 +67,6 @@ class Evaluation:
     """By the policy in force, then by the others that were asked for."""
 
 
-def read_judged(queries: str, qrels: str, *, split: str | None = None) -> Judged:
-    """Read queries and judgements.
-
-    Args:
-        queries: A table with the columns ``id`` and ``text``, and ``split`` if one is chosen.
-        qrels: A table with the columns ``query_id``, ``doc_id`` (the entry) and ``grade``. Judgements of queries that
-            are not in `queries` count as a fault.
-        split: Which queries to take; by default all.
-
-    Raises:
-        FlipkdError: If a file can't be read, a column is missing, an id or a judgement comes twice, an id is
-            unknown, or a grade is no whole number; with file and line.
-    """
-    texts: dict[str, str] = {}
-    others: set[str] = set()
-    for line, cells in _rows(queries, ("id", "text") if split is None else ("id", "text", "split")):
-        name, text = cells[:2]
-        if name in texts or name in others:
-            raise FlipkdError(f"{queries}, line {line}: the id {name!r} was there already. Ids must differ.")
-        if is_empty(text):
-            raise FlipkdError(f"{queries}, line {line}: the query is empty. Leave it out.")
-        if split is not None and cells[2] != split:
-            others.add(name)
-        else:
-            texts[name] = text
-    if not texts:
-        raise FlipkdError(f"{queries}: no query in it{'' if split is None else f' of the split {split!r}'}.")
-    grades: dict[str, dict[str, int]] = {name: {} for name in texts}
-    judged: set[tuple[str, str]] = set()
-    for line, (query, entry, grade) in _rows(qrels, ("query_id", "doc_id", "grade")):
-        if query not in texts and query not in others:
-            raise FlipkdError(f"{qrels}, line {line}: there is no query {query!r} in {queries}.")
-        if not (grade.isdecimal() and int(grade) <= np.iinfo(np.int8).max):
-            raise FlipkdError(f"{qrels}, line {line}: the grade is {grade!r}; it must be a whole number from 0 to 127.")
-        if (query, entry) in judged:
-            raise FlipkdError(f"{qrels}, line {line}: {entry!r} is judged for {query!r} a second time. Leave one out.")
-        judged.add((query, entry))
-        if query in texts and int(grade):
-            grades[query][entry] = int(grade)
-    return Judged(list(texts.values()), list(grades.values()))
-
-
-def _rows(file: str, columns: tuple[str, ...]) -> list[tuple[int, tuple[str, ...]]]:
-    found: list[tuple[int, tuple[str, ...]]] = []
-    with open_records(file) as records:
-        missing = [name for name in columns if name not in records.header]
-        if missing:
-            raise FlipkdError(f"{file}: no column {', '.join(missing)}; it has {', '.join(records.header)}.")
-        at = [records.header.index(name) for name in columns]
-        for batch in records.batches:
-            for line, *cells in zip(batch.places, *(batch.columns[place] for place in at), strict=True):
-                found.append((line, tuple("" if cell is None else str(cell) for cell in cells)))
-    return found
-
-
 def evaluate(
     index: FaqIndex,
     judged: Judged,
@@ -154,9 +88,18 @@ def evaluate(
         candidates: As for `FaqIndex.search`.
         teacher: A bi-encoder that is measured alone, see `flipkd.retrieval.baselines.baseline_teacher`.
         policies: Further threshold policies by name, and the threshold of each; what they refuse is counted, too.
+
+    Raises:
+        FlipkdError: If the index holds no entry that is judged relevant.
     """
     named = list(dict.fromkeys(entry for grades in judged.grades for entry in grades))
     held = index.store.known(named)
+    if named and not held:
+        own = next((f", such as {row.entry.id!r}" for row in index.store), "")
+        raise FlipkdError(
+            f"The index holds none of the {len(named)} entries that are judged relevant, such as {named[0]!r}. "
+            f"Judgements name the index's own ids{own}, letter by letter."
+        )
     if len(held) < len(named):
         announce("judgements", f"{len(named) - len(held)} entries left aside", "the index does not hold them")
     grades = [{entry: grade for entry, grade in each.items() if entry in held} for each in judged.grades]

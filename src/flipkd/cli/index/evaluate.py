@@ -19,12 +19,16 @@ class Options(SearchOptions):
     """
 
     queries: str = ""
-    """A table of queries with the columns id and text."""
+    """A table of queries with the columns id and text (other names that are known: docs/how-to/faq.md)."""
     qrels: str = ""
     """A table of judgements with the columns query_id, doc_id (the entry) and grade. A query without an entry in the
     index that is judged relevant is one that should get no answer."""
     split: str | None = None
     """Take the queries whose column split says so; by default all."""
+    encoding: str | None = None
+    """The encoding of both files, where it is not found by itself."""
+    delimiter: str | None = None
+    """The one character between the cells of both files; by default a comma in a CSV and a tab in a TSV."""
     teacher: str | None = None
     """A teacher to measure alone, by the cosine of its vectors: a folder, a hub id or minilm. By default the one that
     the artefact holds, if any. Its vectors are kept in --cache-dir."""
@@ -37,11 +41,14 @@ def run(options: Options) -> None:
     """Print one object."""
     from flipkd.matching.validation import read_deciding
     from flipkd.retrieval.baselines import baseline_teacher
-    from flipkd.retrieval.evaluate import evaluate, read_judged
+    from flipkd.retrieval.evaluate import evaluate
+    from flipkd.retrieval.judged import read_judged
     from flipkd.retrieval.rates import announce_rate
 
     require(options, "model", "index", "queries", "qrels")
-    judged = read_judged(options.queries, options.qrels, split=options.split)
+    judged = read_judged(
+        options.queries, options.qrels, split=options.split, encoding=options.encoding, delimiter=options.delimiter
+    )
     model = Path(options.model).expanduser()
     deciding = (read_deciding(model, policy=each, prior=options.prior) for each in options.policies)
     policies = {each: spec.answer["threshold"] for each, spec in zip(options.policies, deciding, strict=True)}
