@@ -137,6 +137,26 @@ def test_seeds_are_averaged_over_those_both_have():
     assert paired_interval({0: left[0]}, {3: right[3]}) is None
 
 
+def test_seeds_that_disagree_settle_nothing_if_they_are_drawn_anew():
+    """Three trainings of which one is behind: sure on other test pairs, not with other trainings."""
+    noise = np.random.default_rng(0).normal(scale=0.01, size=2000)
+    none = dict.fromkeys(range(3), Estimate(0.0, 0 * noise))
+    apart = {seed: Estimate(mean, mean + noise) for seed, mean in enumerate((0.05, 0.05, -0.01))}
+    alike = {seed: Estimate(0.03, 0.03 + noise) for seed in range(3)}
+    interval = paired_interval(apart, none)
+    assert interval.settled
+    assert not interval.settled_anew
+    assert paired_interval(alike, none).settled_anew
+    # The means of three draws from the three seeds: in 1 of 27 all are the one behind.
+    assert interval.anew == pytest.approx((-0.01, 0.05), abs=0.025)
+
+
+def test_a_single_seed_has_no_other_to_draw():
+    one, other = ({0: Estimate(mean, mean + np.linspace(-0.1, 0.1, 50))} for mean in (0.2, 0.1))
+    interval = paired_interval(one, other)
+    assert interval.anew == (interval.low, interval.high)
+
+
 def test_mean_and_deviation():
     assert mean_sd([0.6, 0.7, 0.8]) == pytest.approx((0.7, 0.1))
     assert mean_sd([0.6]) == (0.6, None)

@@ -14,7 +14,10 @@ def of(sets):
         SetResults(
             name,
             {},
-            {key: Interval(d, low, d + (d - low), *(more or [3])) for key, (d, low, *more) in differences.items()},
+            {
+                key: Interval(d, low, d + (d - low), *(more or [3]), (low, d + (d - low)))
+                for key, (d, low, *more) in differences.items()
+            },
             matches=100,
             groups=200,
         )
@@ -113,6 +116,17 @@ def test_average_precision_stands_beside_and_does_not_count():
     assert mark.verdict == "met"
     (beside,) = mark.beside
     assert (beside.held, beside.verdict) == ((), "not met")
+
+
+def test_an_interval_that_holds_for_these_seeds_alone_is_said_beside():
+    key = ("ap", "flipped_decoder", "fine_tuned_long")
+    results = [
+        SetResults(name, {}, {key: Interval(0.03, 0.01, 0.05, 3, anew)}, matches=100, groups=200)
+        for name, anew in zip(NAMES, ((0.005, 0.06), (-0.005, 0.06)), strict=False)
+    ]
+    mark = marks(results)[0]
+    assert mark.conditions[1].held == (NAMES[0], NAMES[1])
+    assert mark.beside[-1].held == (NAMES[0],)
 
 
 def test_nothing_is_told_from_nothing_and_other_sets_do_not_count():

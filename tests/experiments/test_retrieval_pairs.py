@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.collections_by_hand import write_set
+from flipkd.experiments.retrieval import SHARES, TOP
 from flipkd.experiments.retrieval_pairs import NEGATIVES, training_pairs
 from flipkd.experiments.retrieval_sets import Collection, Queries, RetrievalSet, read_collection
 
@@ -37,6 +38,12 @@ def test_the_same_seed_makes_the_same_pairs_within_the_limit(collection):
     first, again, other = (training_pairs(collection, "test", limit=8, seed=seed) for seed in (1, 1, 2))
     assert first.digest() == again.digest() != other.digest()
     assert len(first) == 2 * (1 + NEGATIVES)
+
+
+def test_the_pairs_are_those_of_the_cells_that_are_there(collection):
+    """No digest names how they are drawn, nor what the decoder is asked: another way would pass for today's."""
+    assert training_pairs(collection, "train", limit=99).extra["entry"] == ["e0", "e3", "e2", "e1", "e4", "e5"]
+    assert (TOP, len(SHARES)) == (20, 21)
 
 
 def test_wrong_entries_are_drawn_from_all_whether_or_not_they_share_words():

@@ -2,7 +2,8 @@
 
 A replicate draws the test rows anew, with replacement; every method and every seed is measured on the same
 draw. A method's figure in a replicate is its mean over the seeds, so an interval speaks of other test pairs, not of
-other trainings: those are what the standard deviation over seeds shows.
+other trainings. For those the seeds are drawn anew, too, the same for both methods; of three seeds that is a rough
+guess, and rather too narrow, since their spread is known from three values.
 
 Rows keep their order by value, so a replicate is no more than a count for each row: nothing is sorted again.
 """
@@ -49,6 +50,9 @@ class Interval:
     """The upper end."""
     seeds: int
     """How many seeds both methods have: what was averaged."""
+    anew: tuple[float, float]
+    """Both ends when the seeds are drawn anew, too: other trainings on other test pairs. Of one seed they are those
+    above."""
 
     @property
     def half_width(self) -> float:
@@ -59,6 +63,11 @@ class Interval:
     def settled(self) -> bool:
         """Whether 0, no difference at all, lies outside."""
         return self.low > 0 or self.high < 0
+
+    @property
+    def settled_anew(self) -> bool:
+        """Whether it lies outside of `anew`, too."""
+        return self.anew[0] > 0 or self.anew[1] < 0
 
 
 def draw_rows(
@@ -135,9 +144,15 @@ def paired_interval(left: Mapping[int, Estimate], right: Mapping[int, Estimate])
     if not seeds:
         return None
     whole = float(np.mean([left[seed].whole - right[seed].whole for seed in seeds]))
-    drawn = np.mean([left[seed].drawn - right[seed].drawn for seed in seeds], axis=0)
+    drawn = np.stack([left[seed].drawn - right[seed].drawn for seed in seeds])
+    others = np.random.default_rng(0).integers(len(seeds), size=drawn.shape)
+    anew = np.take_along_axis(drawn, others, axis=0)
+    return Interval(whole, *_ends(drawn.mean(axis=0)), len(seeds), _ends(anew.mean(axis=0)))
+
+
+def _ends(drawn: Floats) -> tuple[float, float]:
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(whole, float(low), float(high), len(seeds))
+    return float(low), float(high)
 
 
 def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:

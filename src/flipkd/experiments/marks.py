@@ -83,6 +83,11 @@ def surely(points: float) -> Holds:
     return lambda interval: at_least(points)(interval) and interval.low > 0
 
 
+def surely_anew(points: float) -> Holds:
+    """So does the one of other trainings."""
+    return lambda interval: surely(points)(interval) and interval.anew[0] > 0
+
+
 def marks(results: Sequence[SetResults]) -> list[Mark]:
     """Count the five marks over the sets that have cells.
 
@@ -126,6 +131,7 @@ def marks(results: Sequence[SetResults]) -> list[Mark]:
                     at_least(1),
                     METRICS,
                 ),
+                on("the interval above 0 if the seeds are drawn anew, too", *decoder, 4, surely_anew(1), METRICS),
             ),
         ),
         Mark(

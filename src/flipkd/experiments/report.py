@@ -145,7 +145,8 @@ def _heading(found: Sequence[SetResults]) -> str:
             f"{LEVEL:.0%} intervals: {DRAWS:,} draws of the test rows, pairs that share a text together (on "
             "ths_faq, whose second texts are one list that training has too, those of one question), the same rows for "
             "both methods and all seeds, over the seeds that both have. They speak of other test pairs, not of other "
-            "trainings. Bold: 0 lies outside, before rounding. Each stands alone: of so many some are bold by chance.",
+            "trainings. Bold: 0 lies outside, before rounding; †: not if the seeds are drawn anew, too, which of three "
+            "is a rough guess. Each stands alone: of so many some are bold by chance.",
             "Every set is measured with one recipe; where that is an earlier one, the defaults have changed since, and "
             "its figures are not those of today's. Recipes were changed after test figures of earlier ones on these "
             "same rows had been seen. Their values were chosen on other pairs, but that Gemma's rate was lowered is "

@@ -136,14 +136,19 @@ def _differences(each: SetResults, method: str) -> list[str]:
 
 
 def difference(interval: Interval | None) -> str:
-    """Such as ``+1.2 [-0.5, +2.9]``, in points; a dash for none."""
+    """Such as ``+1.2 [-0.5, +2.9]``, in points; a dash for none.
+
+    Bold where the interval settles it, with a dagger where that no longer holds if the seeds are drawn, too.
+    """
     if interval is None:
         return DASH
     middle, low, high = (
         f"{round(100 * end, 1) + 0.0:+.1f}" for end in (interval.difference, interval.low, interval.high)
     )
     shown = f"{middle} [{low}, {high}]"
-    return f"**{shown}**" if interval.settled else shown
+    if not interval.settled:
+        return shown
+    return f"**{shown}**" if interval.settled_anew else f"**{shown}**†"
 
 
 def _power(each: SetResults) -> str:
