@@ -203,10 +203,11 @@ def _retrieval(results: Path) -> list[str]:
         f"kept yet, or where the queries are worth fewer than {FEWEST_INDEPENDENT} independent ones. `decoder` and "
         "`encoder_decoder` order the encoder's best entries anew. `untuned` is the teacher before training. Teacher "
         "and student learnt from the same pairs, whose non-matches are entries at random, the student by today's "
-        "recipe from further entries and training queries, too; on the two FAQ sets the student saw what the teacher "
-        "says of its own training pairs. Until 2026-11-28 the non-matches were what BM25 ranks high, with which the "
-        "teacher ranked worse than before its training on two of the three sets. They were changed after those test "
-        "figures had been seen, to what ranked the validation queries best (docs/lab-log.md). `seconds` "
+        "recipe from further entries and training queries, too; on covid_faq the student saw what the teacher says of "
+        "its own training pairs. Until 2026-11-28 the non-matches were what BM25 ranks high, with which the teacher "
+        "ranked worse than before its training on two of the three sets. They were changed after those test figures "
+        "had been seen, to what ranked the validation queries of two sets best, of three mixes, and those of the third "
+        "within chance of the best (docs/lab-log.md). `seconds` "
         "are those of answering, entries encoded included.",
         retrieval_table(cells, read_queries(results, cells)),
     ]
