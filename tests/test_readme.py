@@ -11,7 +11,10 @@ import pytest
 
 from flipkd.cli.main import COMMANDS, main
 from flipkd.cli.options import parse
+from flipkd.data.reader import read_pairs
 from flipkd.matching.matcher import Matcher
+from flipkd.retrieval.entries import Entry
+from flipkd.retrieval.index import FaqIndex
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -204,3 +207,35 @@ def test_the_artefact_answers_without_flipkd_as_its_page_says(artefact, tmp_path
     expected = Matcher.from_pretrained(artefact, device="cpu", cache_dir=tmp_path).encode(texts)
     for text, vector in zip(texts, expected, strict=True):
         assert scope["vector"](text).tolist() == pytest.approx(vector.tolist(), abs=1e-4)
+
+
+def test_the_pairs_of_a_faq_are_made_as_its_page_says(tmp_path, monkeypatch):
+    (script,) = [block for block in blocks(ROOT / "docs" / "how-to" / "faq.md", "python") if "asked.csv" in block]
+    asked = [(f"query {number}", name) for number, name in enumerate(["pin", "delivery"] * 3)]
+    (tmp_path / "asked.csv").write_text("query,entry\n" + "".join(f"{query},{name}\n" for query, name in asked))
+    (tmp_path / "demo").symlink_to(ROOT / "demo")
+    monkeypatch.chdir(tmp_path)
+    scope = {}
+    exec(compile(script, "docs/how-to/faq.md", "exec"), scope)
+    train, validation = (read_pairs(str(tmp_path / f"{name}.csv")) for name in ("train", "validation"))
+    assert (len(train), len(validation)) == (12, 6)
+    right = {(query, scope["text"][name]) for query, name in asked}
+    for pairs in (train, validation):
+        found = zip(pairs.text_a, pairs.text_b, pairs.label, strict=True)
+        assert all(((query, entry) in right) == (label == 1) for query, entry, label in found)
+    assert not set(train.text_a) & set(validation.text_a)
+
+
+def test_duplicates_are_found_as_their_page_says(artefact, tmp_path, monkeypatch, capsys):
+    (script,) = blocks(ROOT / "docs" / "how-to" / "duplicates.md", "python")
+    matcher = Matcher.from_pretrained(artefact, device="cpu", cache_dir=tmp_path)
+    texts = ["how do i reset my pin", "reset the pin", "pay with gold"]
+    FaqIndex.build(matcher, [Entry(str(number), text) for number, text in enumerate(texts)], tmp_path / "texts").close()
+    for shown, here in {'"runs/x"': repr(str(artefact)), '"runs/texts"': repr(str(tmp_path / "texts"))}.items():
+        assert shown in script
+        script = script.replace(shown, here)
+    # Every pair matches by so large a prior: each couple is found from both sides and shown once, none with itself.
+    scope = {}
+    exec(compile(script.replace("prior=0.01", "prior=0.999999"), "docs/how-to/duplicates.md", "exec"), scope)
+    assert {tuple(sorted(couple)) for couple in scope["duplicates"]} == {("0", "1"), ("0", "2"), ("1", "2")}
+    assert len(capsys.readouterr().out.splitlines()) == 3
