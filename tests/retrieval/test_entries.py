@@ -67,6 +67,12 @@ def test_entries_from_python_are_counted():
         check_entries([Entry("a", "x"), Entry("a", "y")])
 
 
+@pytest.mark.parametrize("entry", [Entry(1, "x"), Entry("1", None), Entry("1", "x", 2.5)])
+def test_an_entry_of_something_else_than_strings_is_named(entry):
+    with pytest.raises(FlipkdError, match=r"entry 2: the (id|question|answer) is .*; it must be a string"):
+        check_entries([Entry("a", "x"), entry])
+
+
 def test_the_answer_joins_the_text_where_asked():
     assert Entry("a", "How?", "So.").text(True) == "How?\nSo."
     assert Entry("a", "How?", "So.").text(False) == Entry("a", "How?").text(True) == "How?"

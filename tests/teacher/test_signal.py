@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from flipkd.data.table import PairTable
+from flipkd.errors import FlipkdError
 from flipkd.teacher import training
 from flipkd.teacher.record import read_record
 from flipkd.teacher.signal import _warn_of_soft_labels, training_signal
@@ -103,6 +106,14 @@ def test_a_brought_teacher_as_good_on_validation_is_not_masked(bi, read, monkeyp
     _, signal, leak = read(bi)
     assert not signal.mask_pairs
     assert 0 <= leak.auc_validation <= 1
+
+
+@pytest.mark.parametrize("lacking", ["pairs", "validation"])
+def test_pairs_of_one_label_are_refused_before_a_teacher_is_read(make_pairs, lacking):
+    tables = {"pairs": make_pairs(24), "validation": make_pairs(20)}
+    tables[lacking] = replace(tables[lacking], label=np.ones_like(tables[lacking].label))
+    with pytest.raises(FlipkdError, match="pairs of both labels"):
+        training_signal("no/such/teacher", **tables, unlabelled=[])
 
 
 def test_a_cross_encoder_gives_similarities_of_pairs_alone(cross, read, make_pairs):

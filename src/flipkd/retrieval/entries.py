@@ -50,7 +50,7 @@ def content_hash(text: str) -> str:
 
 
 def check_entries(entries: Sequence[Entry], source: str | None = None, lines: Sequence[int] | None = None) -> None:
-    """Check that ids differ and can be looked up, and that no id or question is empty.
+    """Check that all are strings, that ids differ and can be looked up, and that no id or question is empty.
 
     Args:
         entries: The entries.
@@ -65,6 +65,9 @@ def check_entries(entries: Sequence[Entry], source: str | None = None, lines: Se
         where = [f"{source}, line {line}" for line in lines]
     seen: dict[str, str] = {}
     for place, entry in zip(where, entries, strict=True):
+        for name, value in (("id", entry.id), ("question", entry.question), ("answer", entry.answer)):
+            if not isinstance(value, str):
+                raise FlipkdError(f"{place}: the {name} is {value!r}; it must be a string.")
         if _CONTROL.search(entry.id):
             raise FlipkdError(
                 f"{place}: the id {entry.id!r} has a control character, which the engine cannot look up. Take it out."

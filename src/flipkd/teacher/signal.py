@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from flipkd.console import announce, warn
 from flipkd.data.table import PairTable
 from flipkd.errors import FlipkdError
-from flipkd.teacher.leak import LeakReport, check_leak
+from flipkd.teacher.leak import LeakReport, check_leak, require_measurable
 from flipkd.teacher.record import RECORD, FitRecord, fold_names, is_fitted, read_record
 from flipkd.teacher.teacher import Teacher, cosines
 from flipkd.teacher.thresholds import require_similarities
@@ -126,6 +126,8 @@ def training_signal(
         FlipkdError: If the teacher's training is unfinished, it can't be loaded, or labels of one class are
             missing.
     """
+    for table in (pairs, validation):
+        require_measurable(table)
     chief = Teacher.load(teacher, device=device, cache_dir=cache_dir)
     texts = list(dict.fromkeys([*pairs.texts(), *unlabelled]))
     row = {text: number for number, text in enumerate(texts)}
