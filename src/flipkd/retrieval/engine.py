@@ -196,9 +196,11 @@ def connect(place: Place) -> tuple[Any, Callable[[], None]]:
         server.stop(grace=2).wait()
         engine.close()
 
+    # It is this very process: no proxy that the environment names can reach it, and pings while a model computes for
+    # half a minute would only make it complain on the terminal and close the connection.
+    options = {"grpc.enable_http_proxy": 0, "grpc.keepalive_permit_without_calls": 0}
     try:
-        # It is this very process, which no proxy that the environment names can reach.
-        client = MilvusClient(f"http://127.0.0.1:{port}", grpc_options={"grpc.enable_http_proxy": 0})
+        client = MilvusClient(f"http://127.0.0.1:{port}", grpc_options=options)
     except MilvusException as error:
         end()
         raise FlipkdError(f"{place.path}: the engine does not answer at 127.0.0.1:{port}: {error.message}") from error
