@@ -16,6 +16,16 @@ def test_a_proxy_of_the_environment_is_not_asked_for_the_own_engine(matcher, ent
         assert made.search(entries[0].question).candidates
 
 
+def test_the_own_engine_is_not_pinged_between_calls(matcher, entries, tmp_path, monkeypatch):
+    """After two minutes of them, while a model computes, it closes the connection and says so on the terminal."""
+    import pymilvus
+
+    asked, client = {}, pymilvus.MilvusClient
+    monkeypatch.setattr(pymilvus, "MilvusClient", lambda uri, **given: asked.update(given) or client(uri, **given))
+    FaqIndex.build(matcher, entries, tmp_path / "idx").close()
+    assert asked["grpc_options"]["grpc.keepalive_permit_without_calls"] == 0
+
+
 def test_an_entry_is_found_by_its_answer_where_that_is_indexed(matcher, entries, tmp_path):
     for with_answer, found in ((True, ("open",)), (False, ())):
         with FaqIndex.build(matcher, entries, tmp_path / f"idx-{with_answer}", with_answer=with_answer) as index:

@@ -197,7 +197,7 @@ def connect(place: Place) -> tuple[Any, Callable[[], None]]:
         engine.close()
 
     # It is this very process: no proxy that the environment names can reach it, and pings while a model computes for
-    # half a minute would only make it complain on the terminal and close the connection.
+    # two minutes would only make it complain on the terminal and close the connection.
     options = {"grpc.enable_http_proxy": 0, "grpc.keepalive_permit_without_calls": 0}
     try:
         client = MilvusClient(f"http://127.0.0.1:{port}", grpc_options=options)
