@@ -50,8 +50,9 @@ audit: install
 kill: install
 	$(BIN)/pytest tests/nightly/test_kill.py -m nightly -s
 
+# Not --quiet, which hides warnings from --strict, too: nothing would fail.
 docs: install
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 
 # Every claim of speed beside its peer, in about 50 minutes on an idle machine. `make demo` first, for cascade and int8.
 # DATA=folder of the research data sets adds the rows that need them.
