@@ -84,7 +84,7 @@ def surely(points: float) -> Holds:
 
 
 def surely_anew(points: float) -> Holds:
-    """So does the one of other trainings."""
+    """As `surely`, and the interval of other trainings lies above 0, too."""
     return lambda interval: surely(points)(interval) and interval.anew[0] > 0
 
 
